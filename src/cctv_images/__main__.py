@@ -1,0 +1,3 @@
+from cctv_images.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,135 @@
+"""What can go wrong, in three families that never mix.
+
+CameraError: the camera's trouble, one of the closed list of error_states. StoreError: ours, with the store.
+ConfigError: the operator's, found before the first request (exit 78).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+EX_OK, EX_BAD, EX_USAGE, EX_CONFIG = 0, 1, 2, 78
+
+MAX_FOREIGN_TEXT = 200
+
+
+class ErrorState(StrEnum):
+    """Why a camera has no picture. Slugs stand in logs, dashboards and object metadata: they never change."""
+
+    DNS = "dns"
+    UNREACHABLE = "unreachable"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    DISCONNECTED = "disconnected"
+    BAD_RESPONSE = "bad_response"
+    AUTH = "auth"
+    NOT_FOUND = "not_found"
+    BUSY = "busy"
+    HTTP_ERROR = "http_error"
+    REDIRECTED = "redirected"
+    TOO_LARGE = "too_large"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    INTERNAL = "internal"
+
+    @property
+    def meaning(self) -> Meaning:
+        return MEANINGS[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    means: str
+    retry: bool
+    """Whether the same cycle tries again."""
+    remedy: str
+    """What a person does about it."""
+
+
+MEANINGS: dict[ErrorState, Meaning] = {
+    ErrorState.DNS: Meaning("the camera's name does not resolve", True, "check the address"),
+    ErrorState.UNREACHABLE: Meaning(
+        "refused, reset or no route while connecting", True, "check power, network and address"
+    ),
+    ErrorState.CONNECT_TIMEOUT: Meaning(
+        "no answer to the connection within the time", True, "check power, network and firewall"
+    ),
+    ErrorState.TLS: Meaning("handshake or certificate failed", False, "check the certificate and the tls column"),
+    ErrorState.TIMEOUT: Meaning(
+        "connected, but not all of the answer within the time", True, "slow link or hung camera: reboot it"
+    ),
+    ErrorState.DISCONNECTED: Meaning(
+        "closed before the answer was complete", True, "camera overloaded or rebooting: wait, then look at it"
+    ),
+    ErrorState.BAD_RESPONSE: Meaning("not an answer that can be read as HTTP", True, "check the port; old firmware"),
+    ErrorState.AUTH: Meaning(
+        "login refused, wanted and not known, or withheld", False, "check the password; the account may be locked"
+    ),
+    ErrorState.NOT_FOUND: Meaning(
+        "this is not how that make is asked", False, "wrong model in the inventory? try probe"
+    ),
+    ErrorState.BUSY: Meaning("the camera is busy", True, "too many viewers"),
+    ErrorState.HTTP_ERROR: Meaning("a status that is not a picture", True, "see the detail"),
+    ErrorState.REDIRECTED: Meaning(
+        "sent elsewhere; not followed", False, "check the address and the camera's https setting"
+    ),
+    ErrorState.TOO_LARGE: Meaning(
+        "more bytes or pixels than allowed", False, "check the camera's settings and the limits"
+    ),
+    ErrorState.NOT_AN_IMAGE: Meaning("the bytes are no picture", True, "check login and path"),
+    ErrorState.TRUNCATED: Meaning("a picture that ends before its end", True, "check the link's quality"),
+    ErrorState.INTERNAL: Meaning("our fault", False, "report it"),
+}
+
+OUR_NETWORK = frozenset({ErrorState.DNS, ErrorState.UNREACHABLE, ErrorState.CONNECT_TIMEOUT})
+"""Failures that our own network would cause as well as the camera's: what the uplink gate looks at."""
+
+
+class CameraError(Exception):
+    """One camera's failure of one attempt.
+
+    detail is a sentence for people, already free of secrets and safe to show (see `plain`).
+    retry_after_s is what the camera asked for (Retry-After), if anything.
+    counts is False where the failure says nothing new about the camera (a login that is being withheld
+    although it has worked before): it then moves no limit.
+    """
+
+    def __init__(
+        self, state: ErrorState, detail: str = "", *, retry_after_s: float | None = None, counts: bool = True
+    ) -> None:
+        super().__init__(f"{state}: {detail}")
+        self.state = state
+        self.detail = plain(detail)
+        self.retry_after_s = retry_after_s
+        self.counts = counts
+
+
+class StoreError(Exception):
+    """The store did not take or give an object. Never the camera's fault.
+
+    reason: a short slug (`unreachable`, `timeout`, `denied`, `no_bucket`, `clock`, `lied`, `busy`, `full`,
+    `redirected`, `refused`, …). transient: whether the same request may succeed a moment later.
+    """
+
+    def __init__(self, reason: str, detail: str, *, transient: bool = True) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = plain(detail)
+        self.transient = transient
+
+
+class ConfigError(Exception):
+    """One or more mistakes in the configuration, each a sentence. The commands exit 78 on it."""
+
+    def __init__(self, problems: Sequence[str] | str) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def plain(text: object, limit: int = MAX_FOREIGN_TEXT) -> str:
+    """Foreign text as one printable line of at most `limit` characters: nothing to colour, break or fill a log."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)[: limit * 4])
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"

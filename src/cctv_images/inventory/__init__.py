@@ -1,0 +1,1 @@
+"""Where cameras come from, and what changed since last time."""

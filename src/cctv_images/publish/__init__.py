@@ -1,0 +1,1 @@
+"""Put pictures where people look, with an expiry."""

@@ -1,0 +1,60 @@
+"""What a store is: a few verbs over one value, the same for S3 and a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One object on its way to the store. `expires` is not here: it is computed at the upload, from ttl_s."""
+
+    key: str
+    body: bytes = field(repr=False)
+    kind: str
+    """"picture" or "fallback"."""
+    captured_at: float
+    """Epoch seconds, UTC: when the picture's first byte came, or when the fallback was called for."""
+    ttl_s: float
+    """Seconds from upload to Expires: the camera's interval."""
+    error_state: str | None = None
+    content_type: str = "image/jpeg"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that the store has taken an object."""
+
+    etag: str
+    """Hex MD5 of the body, without quotes."""
+    uploaded_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as it is in the store."""
+
+    key: str
+    body: bytes = field(repr=False)
+    content_type: str
+    expires: float | None
+    metadata: dict[str, str]
+    """captured-at, kind, error-state."""
+
+
+class Store(Protocol):
+    """put, get and delete raise StoreError; get raises StoreError("missing") for a key that is not there.
+
+    put returns only when the store's answer proves the object was taken (contract section 7); it makes one try:
+    retries are the publisher's.
+    """
+
+    async def put(self, publication: Publication) -> Receipt: ...
+
+    async def get(self, key: str) -> StoredObject: ...
+
+    async def delete(self, key: str) -> None: ...
+
+    async def close(self) -> None: ...

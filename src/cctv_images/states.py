@@ -1,0 +1,102 @@
+"""Health as a pure function: (state, outcome, policy) -> next state and what to show. No await, no clock, no log.
+
+new --a--> ok <--b-- failing --d--> disabled        paused: not enabled in the inventory
+ +---c--> failing <--c-- ok
+a first picture, b a picture after trouble, c a failed cycle, d too many failed or refused cycles in a row
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from cctv_images.errors import CameraError, ErrorState
+
+
+class Health(StrEnum):
+    NEW = "new"
+    OK = "ok"
+    FAILING = "failing"
+    DISABLED = "disabled"
+    PAUSED = "paused"
+
+
+class Show(StrEnum):
+    """What a step asks to be published."""
+
+    NOTHING = "nothing"
+    PICTURE = "picture"
+    FALLBACK = "fallback"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    failure_limit: int = 5
+    """Failed cycles in a row after which a camera is disabled; 0 = never."""
+    refusal_limit: int = 2
+    fallback_after: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    health: Health = Health.NEW
+    failures: int = 0
+    """Failed cycles in a row."""
+    refusals: int = 0
+    """Failed cycles in a row that ended as `auth`."""
+    error_state: ErrorState | None = None
+    detail: str = ""
+    blind: bool = False
+    """The fallback has been called for in this run of failures; only a picture cures it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cycle without a picture. counts is False while our own network is suspected, or for an outcome that
+    says nothing new about the camera: it is shown, but moves no limit."""
+
+    error_state: ErrorState
+    detail: str = ""
+    counts: bool = True
+    held: bool = False
+    """Fallbacks are held (uplink gate): show nothing for now."""
+
+    @classmethod
+    def of(cls, error: CameraError) -> Failure:
+        return cls(error.state, error.detail, error.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    state: CameraState
+    show: Show
+    event: str | None
+    """The log event of this change, or None where nothing changed for people."""
+
+
+def after_picture(was: CameraState) -> Step:
+    event = "camera_recovered" if was.health in (Health.FAILING, Health.DISABLED) else None
+    return Step(CameraState(Health.OK), Show.PICTURE, event)
+
+
+def after_failure(was: CameraState, failure: Failure, policy: Policy) -> Step:
+    counted = failure.counts and not failure.held
+    failures = was.failures + 1 if counted else was.failures
+    refusals = (was.refusals + 1 if failure.error_state is ErrorState.AUTH else 0) if counted else was.refusals
+    disabled = 0 < policy.failure_limit <= failures or refusals >= policy.refusal_limit
+    health = Health.DISABLED if disabled and counted else Health.FAILING
+    due = not failure.held and not was.blind and (failures >= policy.fallback_after or health is Health.DISABLED)
+    # A failure that does not count (a login withheld) still leaves people without a picture.
+    due = due or (not failure.held and not was.blind and not failure.counts)
+    now = CameraState(health, failures, refusals, failure.error_state, failure.detail, was.blind or due)
+    event = None
+    if health is Health.DISABLED:
+        event = "camera_disabled"
+    elif was.health is not Health.FAILING or was.error_state is not failure.error_state:
+        event = "camera_failing"
+    return Step(now, Show.FALLBACK if due else Show.NOTHING, event)
+
+
+def revived(was: CameraState) -> CameraState:
+    """Back to work with a clean count. What people see (blind) stays what it was."""
+    return replace(was, health=Health.FAILING, failures=0, refusals=0)
