@@ -20,6 +20,8 @@ class Publication:
     """Seconds from upload to Expires: the camera's interval."""
     error_state: str | None = None
     content_type: str = "image/jpeg"
+    md5: str | None = None
+    """Hex MD5 of the body where somebody has computed it already; else the store does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +58,9 @@ class Store(Protocol):
     async def get(self, key: str) -> StoredObject: ...
 
     async def delete(self, key: str) -> None: ...
+
+    async def canary(self) -> list[str]:
+        """Writes, reads back, compares and deletes an object of its own. Sentences on what is missing; never raises
+        StoreError."""
 
     async def close(self) -> None: ...
