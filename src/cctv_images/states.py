@@ -85,16 +85,18 @@ def after_failure(was: CameraState, failure: Failure, policy: Policy) -> Step:
     refusals = (was.refusals + 1 if failure.error_state is ErrorState.AUTH else 0) if counted else was.refusals
     disabled = 0 < policy.failure_limit <= failures or refusals >= policy.refusal_limit
     health = Health.DISABLED if disabled and counted else Health.FAILING
-    due = not failure.held and not was.blind and (failures >= policy.fallback_after or health is Health.DISABLED)
     # A failure that does not count (a login withheld) still leaves people without a picture.
-    due = due or (not failure.held and not was.blind and not failure.counts)
+    seen = failures >= policy.fallback_after or health is Health.DISABLED or not failure.counts
+    due = seen and not failure.held and not was.blind
     now = CameraState(health, failures, refusals, failure.error_state, failure.detail, was.blind or due)
-    event = None
-    if health is Health.DISABLED:
-        event = "camera_disabled"
-    elif was.health is not Health.FAILING or was.error_state is not failure.error_state:
-        event = "camera_failing"
-    return Step(now, Show.FALLBACK if due else Show.NOTHING, event)
+    return Step(now, Show.FALLBACK if due else Show.NOTHING, _event(was, now))
+
+
+def _event(was: CameraState, now: CameraState) -> str | None:
+    if now.health is Health.DISABLED:
+        return "camera_disabled" if was.health is not Health.DISABLED else None
+    changed = was.health is not Health.FAILING or was.error_state is not now.error_state
+    return "camera_failing" if changed else None
 
 
 def revived(was: CameraState) -> CameraState:
