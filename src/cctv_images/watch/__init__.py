@@ -1,0 +1,1 @@
+"""Around the stages: how is it going? Log, page, metrics, control socket, heartbeat."""
