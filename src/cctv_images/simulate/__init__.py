@@ -1,0 +1,1 @@
+"""The camera zoo: every make, every fault, on one loopback."""

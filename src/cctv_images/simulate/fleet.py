@@ -1,0 +1,118 @@
+"""Who lives in the zoo: fleets of simulated cameras, each at its own 127/8 address."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass, field, replace
+
+from cctv_images.acquire.recipes import RECIPES
+from cctv_images.inventory.camera import Camera
+from cctv_images.simulate.faults import FAULTS, IN_TIME, SICK, TOLERATED, Fault
+from cctv_images.simulate.persona import Persona, of_recipe, personas
+
+MAX_CAMERAS = 16_000_000
+_AUSTIN = (30.27, -97.74)
+_STREETS = (
+    "Congress Ave", "Lamar Blvd", "Guadalupe St", "Riverside Dr", "Burnet Rd", "Oltorf St", "Airport Blvd",
+    "Red River St", "Barton Springs Rd", "Manor Rd", "Slaughter Ln", "Parmer Ln", "Koenig Ln", "Anderson Ln",
+    "Cesar Chavez St", "45th St", "William Cannon Dr", "Braker Ln",
+)  # fmt: skip
+_ODD_PASSWORDS = ('zoo-p@ss:w"rd', "zoo-50%&more=/?#", "zoo back\\slash", "zoo-pässwörd")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedCamera:
+    """One animal. Where it answers (with the port) is known by the zoo that plays it: `Zoo.address`."""
+
+    camera_id: str
+    host: str
+    """Its own address, 127.x.y.z."""
+    persona: Persona
+    fault: Fault = Fault.NONE
+    name: str = ""
+    latitude: float = _AUSTIN[0]
+    longitude: float = _AUSTIN[1]
+    credentials: str | None = None
+    """Name in CCTV_CREDENTIALS; None where no login is wanted."""
+    account: Account | None = None
+
+    targets: frozenset[str] = frozenset()
+    """Paths with their queries that it answers, as they are sent."""
+
+    @property
+    def model(self) -> str:
+        return self.persona.model or self.persona.recipe
+
+
+def host(number: int) -> str:
+    """The 127/8 address of the number-th camera, from 127.1.0.1 on; the last part is never 0 or 255."""
+    return f"127.{1 + number // (254 * 256)}.{number // 254 % 256}.{number % 254 + 1}"
+
+
+def fleet(n: int, *, sick_share: float = 0.2, seed: int = 1, tolerated_share: float = 0.3) -> list[SimulatedCamera]:
+    """n cameras over all recipes. sick_share of them cost their picture: the first sick ones show every error_state,
+    then every fault; of the healthy ones tolerated_share have a defect that must not cost it."""
+    rng = random.Random(seed)
+    sick = round(n * sick_share)
+    tolerated = round((n - sick) * tolerated_share) if sick_share or tolerated_share else 0
+    faults = [
+        *itertools.islice(itertools.cycle((*SICK, *IN_TIME)), sick),
+        *itertools.islice(itertools.cycle(TOLERATED), tolerated),
+        *[Fault.NONE] * (n - sick - tolerated),
+    ]
+    rng.shuffle(faults)
+    makes = itertools.cycle(personas())
+    return [resident(i, _suited(next(makes), fault), fault, rng=rng) for i, fault in enumerate(faults)]
+
+
+def resident(
+    number: int,
+    persona: Persona,
+    fault: Fault = Fault.NONE,
+    *,
+    camera_id: str | None = None,
+    rng: random.Random | None = None,
+) -> SimulatedCamera:
+    """The number-th camera of a fleet, with a street corner, a position and, where its make wants one, an account."""
+    rng = rng or random.Random(number)
+    one, other = rng.sample(_STREETS, 2)
+    path = persona.path or RECIPES[persona.recipe].target(Camera("", persona.recipe))
+    camera = SimulatedCamera(
+        camera_id or f"zoo-{number + 1:04d}",
+        host(number),
+        persona,
+        fault,
+        name=f"{one} / {other}",
+        latitude=round(_AUSTIN[0] + rng.uniform(-0.12, 0.12), 6),
+        longitude=round(_AUSTIN[1] + rng.uniform(-0.1, 0.1), 6),
+        targets=frozenset({path, *persona.also}),
+    )
+    if persona.login is None:
+        return camera
+    name, account = _account(persona, number)
+    return replace(camera, credentials=name, account=account)
+
+
+def _account(persona: Persona, number: int) -> tuple[str, Account]:
+    """One account a persona, as operators have it; every fifth camera has its own, with a password hard to quote."""
+    if number % 5:
+        return persona.name, Account(persona.username, f"zoo-{persona.name}")
+    odd = number // 5 % len(_ODD_PASSWORDS)
+    return f"{persona.name}-{odd}", Account(persona.username, _ODD_PASSWORDS[odd])
+
+
+def _suited(persona: Persona, fault: Fault) -> Persona:
+    """The persona itself, or the nearest one that can show the fault."""
+    facts = FAULTS[fault]
+    if facts.recipe is not None and persona.recipe != facts.recipe:
+        persona = of_recipe(facts.recipe)[0]
+    if facts.login and persona.login is None:
+        return next((p for p in of_recipe(persona.recipe) if p.login is not None), of_recipe("hikvision")[0])
+    return persona

@@ -1,0 +1,245 @@
+"""The camera's side of the login: challenges as makes word them, strict checking, and the lock behind it.
+
+Written apart from acquire.digest on purpose: a mistake shared by both sides would never be seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+_PART = re.compile(r'([A-Za-z0-9_-]+)=("(?:[^"\\]|\\.)*"|[^\s,]*)')
+_HASHES: dict[str, Callable[[str], str]] = {
+    "MD5": lambda text: hashlib.md5(text.encode("latin-1"), usedforsecurity=False).hexdigest(),
+    "SHA-256": lambda text: hashlib.sha256(text.encode("latin-1")).hexdigest(),
+}
+_REMEMBERED_NONCES = 32
+_LOCK_WINDOW_S = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoginStyle:
+    """How a make asks for a login. `challenges` are WWW-Authenticate values with {nonce} in them, one a header."""
+
+    challenges: tuple[str, ...]
+    one_shot: bool = False
+    """Each nonce is good for one request; a second use is refused like a wrong password (Dahua)."""
+    bare_tokens: bool = False
+    """Refuses qop and nc in quotes (Dahua)."""
+    path_bound: bool = False
+    """A nonce is good for the target that it was given for (Hikvision)."""
+    mute_on_unasked_basic: bool = False
+    """Closes without an answer when Basic arrives unasked (Hikvision)."""
+    lock_after: int | None = None
+    """Refused offers within 30 minutes after which the account is locked for 30 minutes."""
+    lock_renews: bool = False
+    """Each attempt during the lock starts it anew (Dahua)."""
+
+    @property
+    def basic(self) -> bool:
+        return any(re.search(r"\bbasic\b", c, re.IGNORECASE) for c in self.challenges)
+
+    @property
+    def digest(self) -> bool:
+        return any(re.search(r"\bdigest\b", c, re.IGNORECASE) for c in self.challenges)
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        sha = frozenset({"SHA-256"} if any("SHA-256" in c for c in self.challenges) else ())
+        md5 = any(re.search(r"\bdigest\b", c, re.IGNORECASE) and "SHA-256" not in c for c in self.challenges)
+        return sha | ({"MD5"} if md5 else set())
+
+
+BASIC = LoginStyle(('Basic realm="camera"',))
+DIGEST = LoginStyle(('Digest realm="camera", qop="auth", nonce="{nonce}", algorithm=MD5',))
+PLAIN_DIGEST = LoginStyle(('Digest realm="camera", nonce="{nonce}"',))
+DIGEST_AND_BASIC = LoginStyle((*DIGEST.challenges, *BASIC.challenges))
+BASIC_AND_DIGEST = LoginStyle((*BASIC.challenges, *DIGEST.challenges))
+BASIC_AND_DIGEST_IN_ONE = LoginStyle((", ".join(BASIC_AND_DIGEST.challenges),))
+DIGEST_AND_BASIC_IN_ONE = LoginStyle((", ".join(DIGEST_AND_BASIC.challenges),))
+AVTECH = LoginStyle(('Digest realm="AVTECH", nonce="{nonce}"', 'Basic realm="AVTECH"'))
+CAPITALS = LoginStyle(('Digest Realm="camera", Nonce="{nonce}", Qop="auth"',))
+FOREIGN_REALM = LoginStyle(('Digest realm="Skåbu", qop="auth", nonce="{nonce}"',))
+SONY = LoginStyle(('Digest realm="onvif device", qop="auth,auth-int", nonce="{nonce}", opaque="2d4"',))
+DAHUA = LoginStyle(
+    ('Digest realm="Login to 4E0123PAG",qop="auth",nonce="{nonce}",opaque="5ccc069c403ebaf9f0171e9517f40e41"',),
+    one_shot=True,
+    bare_tokens=True,
+    lock_after=5,
+    lock_renews=True,
+)
+HIKVISION = LoginStyle(
+    ('Digest qop="auth", realm="IP Camera(C1234)", nonce="{nonce}"',),
+    path_bound=True,
+    mute_on_unasked_basic=True,
+    lock_after=5,
+)
+HIKVISION_SHA256 = LoginStyle(('Digest realm="IP Camera(C1234)", nonce="{nonce}", algorithm="SHA-256"',), lock_after=5)
+MD5_AND_SHA256 = LoginStyle(
+    (
+        'Digest realm="camera", qop="auth", nonce="{nonce}", algorithm=MD5',
+        'Digest realm="camera", qop="auth", nonce="{nonce}", algorithm=SHA-256',
+    )
+)
+
+
+class Verdict(Enum):
+    GRANTED = auto()
+    ASKED = auto()
+    """No credentials: 401 with the challenges."""
+    STALE = auto()
+    """Right or wrong cannot be told: 401 with stale=true."""
+    REFUSED = auto()
+    LOCKED = auto()
+    MUTE = auto()
+
+
+@dataclass(slots=True)
+class LoginCounts:
+    offers: int = 0
+    """Requests that carried credentials."""
+    refused: int = 0
+    """Offers answered 401 or 403 without stale=true."""
+    basic_unasked: int = 0
+    """Basic that no challenge had asked for since the last one."""
+    basic_despite_digest: int = 0
+    """Basic sent to a camera that offers Digest."""
+    lockouts: int = 0
+
+
+@dataclass(slots=True)
+class Gatekeeper:
+    """One camera's login. Holds nonces and the lock; `clock` gives monotonic seconds."""
+
+    style: LoginStyle
+    username: str
+    password: str = field(repr=False)
+    clock: Callable[[], float]
+    counts: LoginCounts = field(default_factory=LoginCounts)
+    locked_until: float = 0.0
+    _nonces: OrderedDict[str, tuple[str, int]] = field(default_factory=OrderedDict)
+    _refusals: list[float] = field(default_factory=list)
+    _basic_asked: bool = False
+
+    def challenges(self, target: str, *, stale: bool = False) -> list[str]:
+        nonce = secrets.token_hex(16)
+        self._nonces[nonce] = (target, 0)
+        while len(self._nonces) > _REMEMBERED_NONCES:
+            self._nonces.popitem(last=False)
+        self._basic_asked = self.style.basic
+        shown = f'nonce="{nonce}"' + (", stale=true" if stale else "")
+        return [c.replace('nonce="{nonce}"', shown).replace("{nonce}", nonce) for c in self.style.challenges]
+
+    def check(self, method: str, target: str, authorization: str | None) -> Verdict:
+        if authorization is None:
+            return Verdict.LOCKED if self.locked else Verdict.ASKED
+        self.counts.offers += 1
+        scheme, _, rest = authorization.partition(" ")
+        if scheme.lower() == "basic":
+            return self._check_basic(rest)
+        if scheme.lower() != "digest" or not self.style.digest:
+            return self.refuse()
+        return self._check_digest(method, target, rest)
+
+    @property
+    def locked(self) -> bool:
+        return self.clock() < self.locked_until
+
+    def lock(self) -> None:
+        self.locked_until = self.clock() + _LOCK_WINDOW_S
+        self.counts.lockouts += 1
+
+    def refuse(self) -> Verdict:
+        """Counts a refused offer, and locks where the make does."""
+        self.counts.refused += 1
+        now = self.clock()
+        if self.locked:
+            if self.style.lock_renews:
+                self.locked_until = now + _LOCK_WINDOW_S
+            return Verdict.LOCKED
+        self._refusals = [t for t in self._refusals if now - t < _LOCK_WINDOW_S] + [now]
+        if self.style.lock_after is not None and len(self._refusals) >= self.style.lock_after:
+            self.lock()
+        return Verdict.REFUSED
+
+    def _check_basic(self, encoded: str) -> Verdict:
+        asked, self._basic_asked = self._basic_asked, False
+        self.counts.basic_despite_digest += self.style.digest
+        if not asked:
+            self.counts.basic_unasked += 1
+            if self.style.mute_on_unasked_basic:
+                self.counts.refused += 1
+                return Verdict.MUTE
+        try:
+            offered = base64.b64decode(encoded, validate=True)
+        except ValueError:
+            return self.refuse()
+        right = offered == f"{self.username}:{self.password}".encode()
+        return Verdict.GRANTED if right and self.style.basic and not self.locked else self.refuse()
+
+    def _check_digest(self, method: str, target: str, rest: str) -> Verdict:
+        raw = {k.lower(): v for k, v in _PART.findall(rest)}
+        if self.style.bare_tokens and any(raw.get(k, "").startswith('"') for k in ("qop", "nc", "algorithm")):
+            return self.refuse()
+        values = {k: _unquoted(v) for k, v in raw.items()}
+        if not self._proves(method, target, values):
+            return self.refuse()
+        known = self._nonces.get(values["nonce"])
+        if known is None or (self.style.path_bound and known[0] != target):
+            return Verdict.STALE
+        if self.style.one_shot and known[1]:
+            return self.refuse()
+        self._nonces[values["nonce"]] = (known[0], known[1] + 1)
+        return self.refuse() if self.locked else Verdict.GRANTED
+
+    def _proves(self, method: str, target: str, got: dict[str, str]) -> bool:
+        """RFC 7616: the response of user, realm and password over the nonce, the method and the target as sent."""
+        algorithm = got.get("algorithm", "MD5").upper()
+        base = algorithm.removesuffix("-SESS")
+        offered = _of_challenges(self.style.challenges, base)
+        if base not in self.style.algorithms or offered is None or got.get("uri") != target:
+            return False
+        realm, qops, opaque = offered
+        qop = got.get("qop")
+        if (qop is None) == bool(qops) or (qop is not None and qop not in qops) or got.get("opaque", "") != opaque:
+            return False
+        if (got.get("username"), got.get("realm")) != (_wire(self.username), realm):
+            return False
+        h = _HASHES[base]
+        ha1 = h(f"{_wire(self.username)}:{realm}:{_wire(self.password)}")
+        if algorithm.endswith("-SESS"):
+            ha1 = h(f"{ha1}:{got.get('nonce')}:{got.get('cnonce')}")
+        ha2 = h(f"{method}:{target}")
+        if qop == "auth-int":
+            ha2 = h(f"{method}:{target}:{h('')}")
+        middle = f":{got.get('nc')}:{got.get('cnonce')}:{qop}" if qop is not None else ""
+        return got.get("response") == h(f"{ha1}:{got.get('nonce')}{middle}:{ha2}")
+
+
+def _of_challenges(challenges: tuple[str, ...], algorithm: str) -> tuple[str, tuple[str, ...], str] | None:
+    """(realm, qops, opaque) of the Digest challenge with that algorithm."""
+    for challenge in challenges:
+        start = re.search(r"\bdigest\b", challenge, re.IGNORECASE)
+        if start is None:
+            continue
+        part = challenge[start.end() :].split(", Basic ")[0]
+        values = {k.lower(): _unquoted(v) for k, v in _PART.findall(part)}
+        if values.get("algorithm", "MD5") == algorithm:
+            qops = tuple(q.strip() for q in values.get("qop", "").split(",") if q.strip())
+            return values.get("realm", ""), qops, values.get("opaque", "")
+    return None
+
+
+def _wire(text: str) -> str:
+    """Text as it stands in a header that is read as Latin-1: every byte one character."""
+    return text.encode().decode("latin-1")
+
+
+def _unquoted(value: str) -> str:
+    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value

@@ -1,0 +1,90 @@
+"""Makes as they answer: a persona is a row, as a recipe is. Facts without a source are the plainest choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cctv_images.acquire.recipes import RECIPES, Recipe
+from cctv_images.simulate import login
+from cctv_images.simulate.login import LoginStyle
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """One way in which cameras of a make answer."""
+
+    name: str
+    recipe: str
+    """Canonical name in acquire.recipes; the paths come from there."""
+    login: LoginStyle | None = None
+    model: str = ""
+    """As inventories spell it; empty = the recipe's own name."""
+    username: str = "viewer"
+    http: str = "1.1"
+    content_type: str | None = "image/jpeg"
+    content_length: bool = True
+    close: bool = False
+    """Closes after each answer, whatever the client wants."""
+    after_image: bytes = b""
+    """Sent behind the picture, outside its length."""
+    server: str | None = None
+    errors: str = "html"
+    """How it words its errors: html, xml (Hikvision's ResponseStatus), json (Reolink's) or text."""
+    also: tuple[str, ...] = ()
+    """Further targets that answer with the picture."""
+    viewers: int | None = None
+    """Requests at a time; more are answered 503."""
+    path: str | None = None
+    """For recipes without a path of their own: the path in the camera's address."""
+
+
+_PERSONAS = (
+    Persona("pelco-open", "pelco", model="Sarix", also=("/jpeg", "/jpeg?id=1", "/jpeg?id=2")),
+    Persona("pelco-spectra", "pelco", model="Spectra Enhanced", also=("/jpeg", "/jpeg?id=1", "/jpeg?id=2")),
+    # How new firmware asks for its login is not known: an assumption.
+    Persona("pelco-closed", "pelco", login.DIGEST, model="Sarix Professional"),
+    Persona("advidia-basic", "advidia", login.BASIC, "Advidia", errors="xml"),
+    Persona("hik-modern", "hikvision", login.HIKVISION, "Hikvision", errors="xml", server="webserver"),
+    Persona("hik-sha256", "hikvision", login.HIKVISION_SHA256, "Hikvision", errors="xml", server="webserver"),
+    Persona("hik-two-hashes", "hikvision", login.MD5_AND_SHA256, "Hikvision", errors="xml"),
+    Persona("wisenet", "wisenet", login.DIGEST, "Wisenet", "zoo-hanwha"),
+    Persona("axis-old", "axis", model="Axis", http="1.0", content_length=False, after_image=b"\r\n", viewers=20),
+    Persona("axis-new", "axis", login.DIGEST_AND_BASIC, "Axis", viewers=20),
+    Persona("axis-basic-first", "axis", login.BASIC_AND_DIGEST, "Axis", viewers=20),
+    Persona("bosch", "bosch", login.DIGEST, "Bosch", "service"),
+    Persona("cohu", "cohu", login.BASIC, "CohuHD"),
+    Persona("dahua", "dahua", login.DAHUA, "Dahua", close=True, errors="text"),
+    Persona("vivotek", "vivotek", login.BASIC, "Vivotek", "root", http="1.0", content_length=False),
+    Persona("panasonic", "panasonic", login.BASIC, "Panasonic"),
+    Persona("sony", "sony", login.SONY, "Sony", http="1.0"),
+    Persona("mobotix", "mobotix", login.BASIC, "Mobotix"),
+    Persona("jvc", "jvc", model="JVC", close=True),
+    Persona("generic", "generic", path="/still/current.jpg"),
+    Persona("avtech", "generic", login.AVTECH, close=True, path="/cgi-bin/guest/Video.cgi?media=JPEG&channel=1"),
+    Persona("one-line", "generic", login.BASIC_AND_DIGEST_IN_ONE, path="/snapshot.jpg"),
+    Persona("one-line-digest", "generic", login.DIGEST_AND_BASIC_IN_ONE, path="/img/snapshot.cgi?size=3"),
+    Persona("capitals", "generic", login.CAPITALS, path="/snap.jpg"),
+    Persona("foreign-realm", "generic", login.FOREIGN_REALM, path="/image.jpg"),
+    Persona("plain-digest", "generic", login.PLAIN_DIGEST, path="/live/still%2Fone.jpg?a=%20b"),
+    Persona("reolink", "generic", path="/cgi-bin/api.cgi?cmd=Snap&channel=0", errors="json"),
+)
+
+
+def personas() -> list[Persona]:
+    """One or more for every recipe that is asked over http, in the order of the recipe table."""
+    found: list[Persona] = []
+    for recipe in RECIPES.values():
+        found += [p for p in _PERSONAS if p.recipe == recipe.name] or [_plain(recipe)]
+    return found
+
+
+def of_recipe(name: str) -> list[Persona]:
+    return [p for p in personas() if p.recipe == name]
+
+
+def _plain(recipe: Recipe) -> Persona:
+    """A make about whose answers nothing is known: it speaks like most."""
+    usual = recipe.logins[0] if recipe.logins else "none"
+    style = {"digest": login.DIGEST, "basic": login.BASIC, "none": None}[usual]
+    errors = "xml" if "ISAPI" in recipe.path else "html"
+    return Persona(recipe.name, recipe.name, style, recipe.brands[0], errors=errors)

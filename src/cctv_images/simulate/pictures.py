@@ -1,0 +1,116 @@
+"""Where the zoo's pictures come from: drawn while you look (living), or one prepared JPEG (static, for benchmarks)."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from PIL import Image
+
+from cctv_images.simulate import jpeg
+from cctv_images.simulate.fleet import SimulatedCamera
+from cctv_images.simulate.scene import Scene
+
+_QUALITY = 82
+_MAX_CACHED = 256
+
+
+class Pictures(Protocol):
+    def get(self, camera: SimulatedCamera, form: str = "jpeg") -> bytes | asyncio.Future[bytes]:
+        """The camera's picture now. form: jpeg, progressive, grey, png or webp."""
+
+    def close(self) -> None: ...
+
+
+class LivingPictures:
+    """Traffic scenes, drawn in a thread when asked for and kept for a moment.
+
+    fresh_s: seconds for which a drawn picture is shown again. streets: how many different scenes are drawn; cameras
+    beyond that share them, so that thousands cost no more than that many drawings every fresh_s.
+    """
+
+    def __init__(self, *, fresh_s: float = 1.0, streets: int = 120, clock: Callable[[], float] = time.time) -> None:
+        self._fresh_s = fresh_s
+        self._streets = streets
+        self._clock = clock
+        self._studio = ThreadPoolExecutor(1, thread_name_prefix="scene")
+        self._numbers: dict[str, int] = {}
+        self._shown: OrderedDict[tuple[int, str], tuple[float, bytes | asyncio.Future[bytes]]] = OrderedDict()
+
+    def get(self, camera: SimulatedCamera, form: str = "jpeg") -> bytes | asyncio.Future[bytes]:
+        street = self._numbers.setdefault(camera.camera_id, len(self._numbers)) % self._streets
+        now, key = self._clock(), (street, form)
+        cached = self._shown.get(key)
+        if cached is not None and 0 <= now - cached[0] < self._fresh_s:
+            return cached[1]
+        drawn = asyncio.get_running_loop().run_in_executor(self._studio, self._draw, street, camera.name, now, form)
+        self._shown[key] = (now, drawn)
+        self._shown.move_to_end(key)
+        drawn.add_done_callback(lambda done: self._keep(key, now, done))
+        while len(self._shown) > _MAX_CACHED:
+            self._shown.popitem(last=False)
+        return drawn
+
+    def _keep(self, key: tuple[int, str], now: float, drawn: asyncio.Future[bytes]) -> None:
+        if not drawn.cancelled() and drawn.exception() is None and self._shown.get(key, (0.0,))[0] == now:
+            self._shown[key] = (now, drawn.result())
+
+    @staticmethod
+    def _draw(street: int, name: str, now: float, form: str) -> bytes:
+        return encoded(Scene.of(street).at(now, name), form)
+
+    def close(self) -> None:
+        self._studio.shutdown(wait=False, cancel_futures=True)
+
+
+class StaticPictures:
+    """One JPEG of about `size` bytes, 1280x720, for all. unique: a comment segment makes each answer one of its own."""
+
+    def __init__(self, *, size: int = 100_000, unique: bool = False) -> None:
+        scene = Scene.of(1).at(1_700_000_000.0, "Static")
+        self._forms: dict[str, bytes] = {"jpeg": _about(scene, size)}
+        self._scene = scene
+        self._unique = unique
+        self._count = 0
+
+    def get(self, camera: SimulatedCamera, form: str = "jpeg") -> bytes:
+        picture = self._forms.get(form)
+        if picture is None:
+            picture = self._forms[form] = encoded(self._scene, form)
+        if not self._unique or form != "jpeg":
+            return picture
+        self._count += 1
+        return jpeg.with_comment(picture, b"%s %d" % (camera.camera_id.encode(), self._count))
+
+    def close(self) -> None:
+        self._forms.clear()
+
+
+def encoded(picture: Image.Image, form: str = "jpeg", quality: int = _QUALITY) -> bytes:
+    out = io.BytesIO()
+    match form:
+        case "png":
+            picture.save(out, "PNG", compress_level=1)
+        case "webp":
+            picture.save(out, "WEBP", quality=quality, method=0)
+        case "grey":
+            picture.convert("L").save(out, "JPEG", quality=quality)
+        case _:
+            picture.save(out, "JPEG", quality=quality, progressive=form == "progressive")
+    return out.getvalue()
+
+
+def _about(picture: Image.Image, size: int) -> bytes:
+    """The JPEG whose size comes nearest from below, filled up to it with a comment."""
+    tried = (encoded(picture, quality=q) for q in range(95, 20, -3))
+    nearest = next((data for data in tried if len(data) <= size), encoded(picture, quality=20))
+    missing = size - len(nearest) - 4
+    while missing > 0:
+        part = min(missing, 60_000)
+        nearest, missing = jpeg.with_comment(nearest, b"." * part), missing - part - 4
+    return nearest
