@@ -187,9 +187,9 @@ def networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
 
 def _network_meant(word: str) -> str:
     try:
-        return f'; did you mean {ipaddress.ip_network(word, strict=False)} for "{plain(word, 50)}"?'
+        return f"; did you mean {ipaddress.ip_network(word, strict=False)} for {shown(word)}?"
     except ValueError:
-        return f', "{plain(word, 50)}" is none'
+        return f", {shown(word)} is none"
 
 
 def _split(text: str) -> SplitResult:
