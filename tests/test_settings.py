@@ -151,7 +151,7 @@ def test_an_interval_out_of_bounds_is_told_with_the_bounds(text: str) -> None:
         ("s3://bucket:99999/x", "expected an address"),
         ("s3://[bucket", "expected an address"),
         ("file:///", "expected s3://bucket"),
-        ("s3://bucket?x=1", "with nothing behind it"),
+        ("s3://bucket?x=1", "expected nothing behind ? and #"),
     ],
 )
 def test_a_store_with_a_typing_error_is_told_the_nearest_form(text: str, hint: str) -> None:

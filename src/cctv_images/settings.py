@@ -11,26 +11,34 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping, MutableMapping
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
 
+from cctv_images.acquire.logins import Login
 from cctv_images.config import values
 from cctv_images.config.rules import BACKOFF_CAP_S, complaints
 from cctv_images.config.sources import Found, Sources
 from cctv_images.config.values import DAY, HOUR, choice, duration, integer, nearest, read, shown, stripped
 from cctv_images.errors import ConfigError, plain
 from cctv_images.inventory.columns import SYNONYMS
-from cctv_images.publish.options import AwsSettings, S3Options
+from cctv_images.publish import AwsSettings, S3Options, parse_address
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    username: str
-    password: SecretStr
+def _store(text: str) -> str:
+    """An address of a store without a slash at its end."""
+    url = values.split_url(text)
+    if url.query or url.fragment:
+        raise ValueError("expected nothing behind ? and #")
+    if "//" in url.path or any(part in (".", "..") for part in url.path.split("/")):
+        raise ValueError("expected a path without empty parts and dots")
+    try:
+        parse_address(text)
+    except ConfigError as exc:
+        raise ValueError(str(exc).partition(": ")[2]) from None
+    return text.rstrip("/")
 
 
 class Settings(BaseModel):
@@ -42,7 +50,7 @@ class Settings(BaseModel):
     inventory_columns: Annotated[dict[str, str], read(values.columns(tuple(SYNONYMS)))] = {}
     inventory_refresh: Annotated[float, duration(0)] = 0.0
     inventory_headers: Annotated[SecretStr | None, AfterValidator(values.secret(values.headers))] = None
-    store: Annotated[str, stripped(values.store_url)]
+    store: Annotated[str, stripped(_store)]
     s3_options: Annotated[S3Options, read(values.json_object)] = S3Options()
     key: Annotated[str, stripped(values.key_template)] = "image/{camera_id}.jpg"
     cache_control: Annotated[str | None, stripped(values.header_value)] = None

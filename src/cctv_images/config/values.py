@@ -20,7 +20,6 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 UNITS = {"s": 1.0, "m": MINUTE, "h": HOUR, "d": DAY}
 DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhd])+|[0-9]+(?:\.[0-9]+)?")
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 MAX_SOCKET_PATH = 107
 """Bytes that the kernel takes in the address of a Unix socket."""
 
@@ -192,7 +191,8 @@ def _network_meant(word: str) -> str:
         return f", {shown(word)} is none"
 
 
-def _split(text: str) -> SplitResult:
+def split_url(text: str) -> SplitResult:
+    """An address without blanks and credentials."""
     try:
         url = urlsplit(text)
         _ = url.port
@@ -206,7 +206,7 @@ def _split(text: str) -> SplitResult:
 
 
 def http_url(text: str) -> str:
-    url = _split(text)
+    url = split_url(text)
     if url.scheme not in ("http", "https") or not url.hostname:
         raise ValueError("expected an http:// or https:// address")
     return text
@@ -215,29 +215,6 @@ def http_url(text: str) -> str:
 def place(text: str) -> str:
     """A path, or an http(s) address."""
     return http_url(text) if "://" in text else text
-
-
-def store_url(text: str) -> str:
-    """s3://bucket[/prefix] or file:///folder, without a slash at the end."""
-    form = "expected s3://bucket, s3://bucket/prefix or file:///folder"
-    url = _split(text)
-    if url.scheme not in ("s3", "file") or not text.startswith(f"{url.scheme}://"):
-        raise ValueError(form + _store_meant(text))
-    if url.query or url.fragment or url.port is not None:
-        raise ValueError(form + ", with nothing behind it")
-    if url.scheme == "file" and (url.netloc or not url.path.strip("/")):
-        raise ValueError(form + _store_meant(text))
-    if url.scheme == "s3" and not BUCKET.fullmatch(url.netloc):
-        raise ValueError(form + "; a bucket's name is 3 to 63 of a-z 0-9 . - and begins with a letter or digit")
-    if any(part in (".", "..") for part in url.path.split("/")) or "//" in url.path:
-        raise ValueError(form + ", without empty parts and dots")
-    return text.rstrip("/")
-
-
-def _store_meant(text: str) -> str:
-    if match := re.fullmatch(r"(s3|file):?/*([^:]*[^:/])/*", text, re.IGNORECASE):
-        return f"; did you mean {'s3://' if match[1].lower() == 's3' else 'file:///'}{plain(match[2], 60)}?"
-    return f"; did you mean file://{plain(text, 60)}?" if text.startswith("/") else ""
 
 
 def key_template(text: str) -> str:
