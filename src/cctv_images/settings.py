@@ -32,7 +32,7 @@ def _store(text: str) -> str:
     url = values.split_url(text)
     if url.query or url.fragment:
         raise ValueError("expected nothing behind ? and #")
-    if "//" in url.path or any(part in (".", "..") for part in url.path.split("/")):
+    if "://" in text and ("//" in url.path or any(part in (".", "..") for part in url.path.split("/"))):
         raise ValueError("expected a path without empty parts and dots")
     try:
         parse_address(text)
