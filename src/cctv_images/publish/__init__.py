@@ -5,10 +5,17 @@ open_store(settings) -> Store: what CCTV_STORE names. Publisher: what the camera
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote
 
+from cctv_images.clock import Clock
+from cctv_images.errors import ConfigError
+from cctv_images.publish.folder import FolderStore
 from cctv_images.publish.options import AwsSettings, S3Options
 from cctv_images.publish.publisher import Publisher
+from cctv_images.publish.s3 import S3Store
 from cctv_images.publish.store import Publication, Receipt, Store, StoredObject
 
 __all__ = [
@@ -21,6 +28,9 @@ __all__ = [
     "StoredObject",
     "open_store",
 ]
+
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+FORM = "expected s3://bucket, s3://bucket/prefix or file:///folder"
 
 
 class StoreSettings(Protocol):
@@ -36,6 +46,48 @@ class StoreSettings(Protocol):
     def aws(self) -> AwsSettings: ...
 
 
-async def open_store(settings: StoreSettings) -> Store:
+async def open_store(settings: StoreSettings, clock: Clock | None = None) -> Store:
     """Raises ConfigError for an address that cannot be one, with the nearest valid form. Asks the network nothing."""
-    raise NotImplementedError
+    address = parse_address(settings.store)
+    if isinstance(address, Path):
+        return await FolderStore.open(address, clock=clock)
+    bucket, prefix = address
+    return await S3Store.open(
+        bucket,
+        prefix,
+        aws=settings.aws,
+        options=settings.s3_options,
+        cache_control=settings.cache_control,
+        clock=clock,
+    )
+
+
+def parse_address(text: str) -> Path | tuple[str, str]:
+    """CCTV_STORE as a folder, or as bucket and prefix. Raises ConfigError."""
+    if match := re.fullmatch(r"s3://([^/]*)/?(.*)", text):
+        bucket, prefix = match[1], match[2].strip("/")
+        _check_bucket(text, bucket, prefix)
+        return bucket, prefix
+    if match := re.fullmatch(r"file://(/.+)", text):
+        return Path(unquote(match[1]))
+    raise ConfigError(f"CCTV_STORE is {text!r}: {FORM}{_meant(text)}")
+
+
+def _check_bucket(text: str, bucket: str, prefix: str) -> None:
+    if not BUCKET.fullmatch(bucket) or ".." in bucket or re.fullmatch(r"[\d.]+", bucket):
+        near = re.sub(r"[^a-z0-9.-]+", "-", bucket.lower()).strip("-.")
+        meant = f"; did you mean s3://{near}/{prefix}".rstrip("/") + "?" if BUCKET.fullmatch(near) else ""
+        rule = "a bucket's name is 3 to 63 of a-z 0-9 . - between letters or digits"
+        raise ConfigError(f"CCTV_STORE is {text!r}: {rule}{meant}")
+    if bucket.endswith("--x-s3"):
+        raise ConfigError(f"CCTV_STORE is {text!r}: a directory bucket cannot show pictures to the public")
+    if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
+        raise ConfigError(f"CCTV_STORE is {text!r}: a prefix has no empty parts and no dots")
+
+
+def _meant(text: str) -> str:
+    if text.startswith("/"):
+        return f"; did you mean file://{text}?"
+    if match := re.fullmatch(r"(s3|file)[:/]*([^:/].*)", text, re.IGNORECASE):
+        return f"; did you mean {'s3://' if match[1].lower() == 's3' else 'file:///'}{match[2]}?"
+    return ""

@@ -1,29 +1,210 @@
-"""A folder as a store."""
+"""A folder as a store: a file per key, the rest in extended attributes."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import hashlib
+import mimetypes
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
-from cctv_images.clock import Clock
+from cctv_images.clock import Clock, RealClock, iso
+from cctv_images.errors import ConfigError, StoreError
+from cctv_images.publish.canary import try_out
 from cctv_images.publish.store import Publication, Receipt, StoredObject
+
+T = TypeVar("T")
+
+CALL_S = 25.0
+THREADS = 4
+TEMPORARY = ".cctv-tmp"
+NO_ATTRIBUTES = {errno.ENOTSUP, errno.EPERM, errno.ENOSYS}
+
+REASONS: dict[int, tuple[str, str, bool]] = {
+    errno.ENOSPC: ("full", "no space left", True),
+    errno.EDQUOT: ("full", "over quota", True),
+    errno.EROFS: ("denied", "the file system is read-only", False),
+    errno.EACCES: ("denied", "no permission", False),
+    errno.EPERM: ("denied", "no permission", False),
+    errno.ENOENT: ("missing", "there is no such file", False),
+    errno.ENOTDIR: ("refused", "a file stands where a folder should be", False),
+    errno.EISDIR: ("refused", "a folder stands where the file should be", False),
+    errno.ENAMETOOLONG: ("refused", "the name is too long", False),
+}
+
+
+class _Wanted:
+    """Whether somebody still waits: a hung file system may let a call go on when a newer one has long been served."""
+
+    def __init__(self) -> None:
+        self._wanted = True
+
+    def __enter__(self) -> _Wanted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wanted = False
+
+    def check(self) -> None:
+        if not self._wanted:
+            raise StoreError("timeout", "nobody waited for it any more")
 
 
 class FolderStore:
+    """Each object is replaced in one rename: readers see the old or the new one, whole.
+
+    It is not flushed to the disk: after a power cut the next cycle brings a new picture anyway.
+    """
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self.root = root
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="folder-store")
+        self._changing = threading.Lock()
+
     @classmethod
     async def open(cls, path: Path, *, clock: Clock | None = None) -> FolderStore:
-        raise NotImplementedError
+        """Makes the folder if its parent is there, and clears away what a crash left. Raises ConfigError."""
+        if not path.is_absolute():
+            raise ConfigError(f"the store's folder {path} is not an absolute path")
+        store = cls(path, clock or RealClock())
+        try:
+            await store._in_thread(store._prepare)
+        except StoreError as error:
+            await store.close()
+            if error.reason == "missing":
+                raise ConfigError(f"the store's folder {path} is not there, nor is its parent") from None
+            raise ConfigError(f"the store's folder {path} cannot be used: {error.detail}") from None
+        return store
 
     async def put(self, publication: Publication) -> Receipt:
-        raise NotImplementedError
+        path = self._path(publication.key)
+        with _Wanted() as wanted:
+            return await self._in_thread(lambda: self._write(path, publication, wanted))
 
     async def get(self, key: str) -> StoredObject:
-        raise NotImplementedError
+        path = self._path(key)
+        return await self._in_thread(lambda: _read(path, key))
 
     async def delete(self, key: str) -> None:
-        raise NotImplementedError
+        path = self._path(key)
+        with _Wanted() as wanted:
+            await self._in_thread(lambda: self._remove(path, wanted))
 
-    async def canary(self) -> list[str]:
-        raise NotImplementedError
+    async def canary(self, key: str) -> list[str]:
+        path = self._path(key)
+        rights = {
+            "put": f"write permission in {path.parent}",
+            "get": f"read permission in {path.parent}",
+            "delete": f"write permission in {path.parent}",
+        }
+        return await try_out(self, key, rights, self._clock)
 
     async def close(self) -> None:
-        raise NotImplementedError
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            async with asyncio.timeout(CALL_S):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except TimeoutError:
+            raise StoreError("timeout", f"the folder {self.root} did not answer within {CALL_S:.0f} s") from None
+        except OSError as exc:
+            reason, why, transient = REASONS.get(exc.errno or 0, ("io", exc.strerror or "input/output error", True))
+            raise StoreError(reason, f"{exc.filename or self.root}: {why}", transient=transient) from None
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if "\0" in key or any(part in ("", ".", "..") or part.endswith(TEMPORARY) for part in parts):
+            raise StoreError("refused", f"{key!r} is no key for a folder", transient=False)
+        return self.root.joinpath(*parts)
+
+    def _prepare(self) -> None:
+        self.root.mkdir(mode=0o755, exist_ok=True)
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                if name.startswith(".") and name.endswith(TEMPORARY):
+                    with suppress(FileNotFoundError):
+                        os.unlink(os.path.join(folder, name))
+
+    def _write(self, path: Path, publication: Publication, wanted: _Wanted) -> Receipt:
+        now = self._clock.time()
+        receipt = Receipt(
+            publication.md5 or hashlib.md5(publication.body, usedforsecurity=False).hexdigest(),
+            now,
+            now + publication.ttl_s,
+        )
+        temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY}")
+        fd = self._create(temporary)
+        try:
+            with open(fd, "wb", buffering=0) as file:
+                _write_all(file.fileno(), publication, receipt)
+            with self._changing:
+                wanted.check()
+                os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        return receipt
+
+    def _remove(self, path: Path, wanted: _Wanted) -> None:
+        with self._changing:
+            wanted.check()
+            path.unlink(missing_ok=True)
+
+    def _create(self, temporary: Path) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            return os.open(temporary, flags, 0o644)
+        except FileNotFoundError:
+            if not self.root.is_dir():  # Unmounted, perhaps: never fill the disk behind the mount point.
+                raise StoreError("unreachable", f"the folder {self.root} is not there any more") from None
+            temporary.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            return os.open(temporary, flags, 0o644)
+
+
+def _write_all(fd: int, publication: Publication, receipt: Receipt) -> None:
+    rest = memoryview(publication.body)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+    os.fchmod(fd, 0o644)
+    attributes = {
+        "content-type": publication.content_type,
+        "kind": publication.kind,
+        "captured-at": iso(publication.captured_at),
+        "expires": iso(receipt.expires_at),
+        "error-state": publication.error_state,
+    }
+    try:
+        for name, value in attributes.items():
+            if value:
+                os.setxattr(fd, f"user.{name}", value.encode())
+    except OSError as exc:
+        if exc.errno not in NO_ATTRIBUTES:
+            raise
+    os.utime(fd, (publication.captured_at, publication.captured_at))
+
+
+def _read(path: Path, key: str) -> StoredObject:
+    with path.open("rb") as file:
+        body = file.read()
+        try:
+            names = [name for name in os.listxattr(file.fileno()) if name.startswith("user.")]
+            metadata = {n.removeprefix("user."): os.getxattr(file.fileno(), n).decode(errors="replace") for n in names}
+        except OSError as exc:
+            if exc.errno not in NO_ATTRIBUTES:
+                raise
+            metadata = {}
+    content_type = metadata.pop("content-type", None) or mimetypes.guess_type(key)[0] or "application/octet-stream"
+    expires = metadata.pop("expires", None)
+    moment = datetime.fromisoformat(expires).timestamp() if expires else None
+    return StoredObject(key, body, content_type, moment, metadata)

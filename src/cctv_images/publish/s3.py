@@ -2,12 +2,61 @@
 
 from __future__ import annotations
 
-from cctv_images.clock import Clock
+import base64
+import hashlib
+import zlib
+from collections.abc import Callable
+from email.utils import formatdate, parsedate_to_datetime
+
+from cctv_images.clock import Clock, RealClock, iso
+from cctv_images.errors import StoreError, plain
+from cctv_images.publish.canary import try_out
 from cctv_images.publish.options import AwsSettings, S3Options
+from cctv_images.publish.s3_errors import store_error
+from cctv_images.publish.s3_wire import Answer, Wire
 from cctv_images.publish.store import Publication, Receipt, StoredObject
+
+POOL = 128
+"""Connections at most. 128 puts of a second each carry 10,000 cameras at an interval of 80 s."""
+MAX_OBJECT = 64 << 20
+METADATA = "x-amz-meta-"
+
+CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
+    "crc32": lambda body: zlib.crc32(body).to_bytes(4, "big"),
+    "sha1": lambda body: hashlib.sha1(body, usedforsecurity=False).digest(),
+    "sha256": lambda body: hashlib.sha256(body).digest(),
+}
 
 
 class S3Store:
+    """Keys are put below `prefix`. Buckets are never created."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        bucket: str,
+        prefix: str,
+        options: S3Options,
+        cache_control: str | None,
+        keys: str,
+        clock: Clock,
+    ) -> None:
+        self._wire = wire
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._keys = keys
+        self._clock = clock
+        kms = (options.server_side_encryption or "").startswith("aws:kms")
+        self.checksum: str | None = options.checksum or ("crc32" if kms else None)
+        """Algorithm of the checksum that proves a put where the ETag is not the MD5; None: the ETag proves it."""
+        constant = {
+            "Cache-Control": cache_control,
+            "x-amz-storage-class": options.storage_class,
+            "x-amz-server-side-encryption": options.server_side_encryption,
+            "x-amz-server-side-encryption-aws-kms-key-id": options.kms_key_id,
+        }
+        self._constant = {name: value for name, value in constant.items() if value}
+
     @classmethod
     async def open(
         cls,
@@ -17,22 +66,101 @@ class S3Store:
         aws: AwsSettings,
         options: S3Options | None = None,
         cache_control: str | None = None,
-        pool: int = 128,
+        pool: int = POOL,
         clock: Clock | None = None,
     ) -> S3Store:
-        raise NotImplementedError
+        """Asks the network nothing: an outage is no mistake in the settings. Raises ConfigError."""
+        options = options or S3Options()
+        wire = await Wire.open(bucket, aws, options.addressing, pool)
+        keys = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY" if aws.access_key_id else "shared files or instance role"
+        if not aws.access_key_id and aws.profile:
+            keys = f"profile {aws.profile}"
+        return cls(
+            wire,
+            bucket,
+            prefix,
+            options=options,
+            cache_control=cache_control,
+            keys=keys,
+            clock=clock or RealClock(),
+        )
+
+    @property
+    def address(self) -> str:
+        """Address of an object without its key."""
+        return self._wire.place.base + self._prefix
 
     async def put(self, publication: Publication) -> Receipt:
-        raise NotImplementedError
+        body, now = publication.body, self._clock.time()
+        md5 = publication.md5 or hashlib.md5(body, usedforsecurity=False).hexdigest()
+        expires = now + publication.ttl_s
+        headers = {
+            "Content-Type": publication.content_type,
+            "Expires": formatdate(expires, usegmt=True),
+            f"{METADATA}captured-at": iso(publication.captured_at),
+            f"{METADATA}kind": publication.kind,
+            **self._constant,
+        }
+        if publication.error_state:
+            headers[f"{METADATA}error-state"] = publication.error_state
+        sent = self._add_checksum(headers, body)
+        answer = await self._wire.request("PUT", self._prefix + publication.key, headers, body)
+        self._prove(answer, md5, sent)
+        return Receipt(md5, now, expires)
 
     async def get(self, key: str) -> StoredObject:
-        raise NotImplementedError
+        answer = await self._wire.request("GET", self._prefix + key, limit=MAX_OBJECT)
+        if answer.status != 200:
+            raise self._error(answer)
+        if answer.headers.get("Content-Length", str(len(answer.body))) != str(len(answer.body)):
+            raise StoreError("refused", "the object is larger than anything we put", transient=False)
+        try:
+            expires = parsedate_to_datetime(answer.headers.get("Expires", "")).timestamp()
+        except ValueError:
+            expires = None
+        metadata = {
+            n.lower().removeprefix(METADATA): v for n, v in answer.headers.items() if n.lower().startswith(METADATA)
+        }
+        return StoredObject(key, answer.body, answer.headers.get("Content-Type", ""), expires, metadata)
 
     async def delete(self, key: str) -> None:
-        raise NotImplementedError
+        answer = await self._wire.request("DELETE", self._prefix + key)
+        if answer.status not in (200, 204):
+            raise self._error(answer)
 
-    async def canary(self) -> list[str]:
-        raise NotImplementedError
+    async def canary(self, key: str) -> list[str]:
+        where = f"arn:aws:s3:::{self._bucket}/{self._prefix}{key}"
+        rights = {verb: f"s3:{verb.title()}Object on {where}" for verb in ("put", "get", "delete")}
+        return await try_out(self, key, rights, self._clock)
 
     async def close(self) -> None:
-        raise NotImplementedError
+        await self._wire.close()
+
+    def _add_checksum(self, headers: dict[str, str], body: bytes) -> str | None:
+        if not self.checksum:
+            return None
+        sent = base64.b64encode(CHECKSUMS[self.checksum](body)).decode()
+        headers["x-amz-sdk-checksum-algorithm"] = self.checksum.upper()
+        headers[f"x-amz-checksum-{self.checksum}"] = sent
+        return sent
+
+    def _prove(self, answer: Answer, md5: str, sent: str | None) -> None:
+        """Raises unless the answer shows that the store holds what was sent: a captive portal says 200 as well."""
+        if answer.status != 200:
+            raise self._error(answer)
+        etag = answer.headers.get("ETag", "").strip('"').lower()
+        if etag == md5 or (sent and answer.headers.get(f"x-amz-checksum-{self.checksum}") == sent):
+            return
+        encryption = answer.headers.get("x-amz-server-side-encryption", "")
+        if not self.checksum and encryption.startswith("aws:kms"):
+            # The bucket encrypts by its own default, so the ETag says nothing: ask for the other proof from now on.
+            self.checksum = "crc32"
+            raise StoreError("lied", "the bucket encrypts with KMS, so its ETag proves nothing; trying with a checksum")
+        what = f"an ETag that is not the MD5 of what was sent ({plain(etag, 40)})" if etag else "no ETag"
+        kind = plain(answer.headers.get("Content-Type", "no type"), 40)
+        raise StoreError("lied", f"200 with {what}, {kind}: nothing shows that the object was taken")
+
+    def _error(self, answer: Answer) -> StoreError:
+        return store_error(
+            answer, bucket=self._bucket, region=self._wire.place.region, now=self._clock.time(), keys=self._keys
+        )

@@ -59,8 +59,8 @@ class Store(Protocol):
 
     async def delete(self, key: str) -> None: ...
 
-    async def canary(self) -> list[str]:
-        """Writes, reads back, compares and deletes an object of its own. Sentences on what is missing; never raises
+    async def canary(self, key: str) -> list[str]:
+        """Writes, reads back, compares and deletes `key`. Sentences on what is missing; never raises
         StoreError."""
 
     async def close(self) -> None: ...

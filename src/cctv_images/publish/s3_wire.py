@@ -1,0 +1,211 @@
+"""Signed requests to one bucket: botocore finds the address and signs, aiobotocore keeps the credentials, one pool of
+connections carries them.
+
+aiobotocore's client is not in the way of a put: its handlers cost three times the request itself (benchmarks), and its
+transport follows redirects, repeats requests unasked and may wait for a `100 Continue` for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import ssl
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import botocore.session
+from aiobotocore.session import AioSession
+from botocore import UNSIGNED
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest
+from botocore.config import Config
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ProfileNotFound
+from botocore.httpsession import get_cert_path
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from cctv_images import __version__
+from cctv_images.errors import ConfigError, StoreError, plain
+from cctv_images.publish.options import AwsSettings
+
+CALL_S = 25.0
+CONNECT_S, READ_S = 3.0, 10.0
+KEEPALIVE_S = 10.0
+"""Below the idle time after which S3 closes, so that a put seldom meets a connection that has just been closed."""
+LARGE_BODY = 1 << 20
+MAX_ANSWER = 1 << 20
+USER_AGENT = f"cctv-images/{__version__}"
+DEFAULT_REGION = "us-east-1"
+_MARK = "KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a bucket's objects are."""
+
+    base: str
+    """Address of an object without its key, ending in a slash."""
+    region: str
+
+
+class Wire:
+    """request() makes exactly one try and sends nothing anywhere but to the bucket's own address."""
+
+    def __init__(self, place: Place, credentials: AioSession, http: aiohttp.ClientSession) -> None:
+        self.place = place
+        self._credentials = credentials
+        self._one_at_a_time = asyncio.Lock()
+        self._http = http
+        https = place.base.startswith("https:")
+        # What S3SigV4Auth looks for: over plain http the body is part of the signature, over https TLS guards it.
+        self._signing = {"client_config": Config(s3={"payload_signing_enabled": not https})}
+
+    @classmethod
+    async def open(cls, bucket: str, aws: AwsSettings, addressing: str, pool: int) -> Wire:
+        """Asks the network nothing. pool: connections at most. Raises ConfigError."""
+        try:
+            place, tls, credentials = await asyncio.to_thread(_prepare, bucket, aws, addressing)
+        except ProfileNotFound:
+            raise ConfigError(f"AWS_PROFILE names {aws.profile!r}, which is in none of the AWS shared files") from None
+        except (BotoCoreError, ValueError) as exc:
+            raise ConfigError(
+                f"the store's address cannot be made of the AWS settings ({type(exc).__name__})"
+            ) from None
+        except OSError as exc:
+            raise ConfigError(f"the CA bundle for the store cannot be read ({exc.strerror})") from None
+        connector = aiohttp.TCPConnector(
+            limit=pool, ssl=tls, keepalive_timeout=KEEPALIVE_S, resolver=aiohttp.ThreadedResolver()
+        )
+        http = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            skip_auto_headers=("Accept", "Content-Type"),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+        # aiohttp repeats a PUT unasked when a kept connection breaks. Retries belong to the publisher alone.
+        assert http._retry_connection
+        http._retry_connection = False
+        return cls(place, credentials, http)
+
+    async def request(
+        self, method: str, key: str, headers: dict[str, str] | None = None, body: bytes = b"", limit: int = MAX_ANSWER
+    ) -> Answer:
+        """Raises StoreError for all that is no answer; any status is one. An answer of more than `limit` bytes is cut.
+
+        When it fails or is cancelled the connection is closed: nothing of this request can arrive later.
+        """
+        try:
+            async with asyncio.timeout(CALL_S):
+                signed = await self._sign(method, key, headers or {}, body)
+                payload = io.BytesIO(body) if len(body) > LARGE_BODY else body
+                url = URL(signed.url, encoded=True)
+                async with self._http.request(
+                    method, url, data=payload, headers=dict(signed.headers.items()), allow_redirects=False
+                ) as answer:
+                    return Answer(answer.status, answer.headers, await _read(answer.content, limit))
+        except (TimeoutError, aiohttp.ClientError, OSError) as exc:
+            raise _transport_error(exc, self.host) from None
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.place.base).netloc
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    async def _sign(self, method: str, key: str, headers: dict[str, str], body: bytes) -> AWSRequest:
+        request = AWSRequest(method, self.place.base + quote(key, safe="/~"), headers, body)
+        request.context.update(self._signing)
+        S3SigV4Auth(await self._keys(), "s3", self.place.region).add_auth(request)
+        return request
+
+    async def _keys(self) -> ReadOnlyCredentials:
+        try:
+            async with self._one_at_a_time:  # an instance role's service is asked once, not by each put in flight
+                credentials = await self._credentials.get_credentials()
+            if credentials is None:
+                raise StoreError(
+                    "keys", "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", transient=False
+                )
+            frozen: ReadOnlyCredentials = await credentials.get_frozen_credentials()
+            return frozen
+        except BotoCoreError as exc:
+            raise StoreError("keys", f"the AWS credentials could not be had ({type(exc).__name__})") from None
+
+
+def _prepare(bucket: str, aws: AwsSettings, addressing: str) -> tuple[Place, ssl.SSLContext, AioSession]:
+    """Blocks for some 200 ms on files: rules of endpoints, shared files, certificates."""
+    credentials = AioSession(profile=aws.profile)
+    if aws.access_key_id and aws.secret_access_key:
+        token = aws.session_token.get_secret_value() if aws.session_token else None
+        credentials.set_credentials(aws.access_key_id, aws.secret_access_key.get_secret_value(), token)
+    rules = botocore.session.Session(profile=aws.profile)
+    region = aws.region or rules.get_config_variable("region") or DEFAULT_REGION
+    style = {"addressing_style": addressing, "us_east_1_regional_endpoint": "regional"}
+    config = Config(signature_version=UNSIGNED, s3=style, proxies={})
+    client = rules.create_client("s3", region, endpoint_url=aws.endpoint_url, config=config)
+    address = _address(client, bucket)
+    client.close()
+    tls = ssl.create_default_context()
+    tls.load_verify_locations(rules.get_config_variable("ca_bundle") or get_cert_path(True))
+    return Place(address, region), tls, credentials
+
+
+class _Found(Exception):
+    pass
+
+
+def _address(client: Any, bucket: str) -> str:
+    """Where botocore would ask for the bucket's objects (rules of regions, partitions, profile): it is let go as far as
+    the sending. A presigned address will not do: those still name the global endpoint."""
+
+    def stop(request: AWSPreparedRequest, **_: object) -> None:
+        raise _Found(request.url)
+
+    client.meta.events.register_first("before-send.s3.HeadObject", stop)
+    try:
+        client.head_object(Bucket=bucket, Key=_MARK)
+    except _Found as found:
+        return str(found).removesuffix(_MARK)
+    raise AssertionError("botocore did not stop before sending")
+
+
+async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            return bytes(body[:limit])
+    return bytes(body)
+
+
+def _transport_error(exc: Exception, host: str) -> StoreError:
+    """The order matters: some of aiohttp's errors are a time-out as well as a client error."""
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        why = plain(getattr(exc.certificate_error, "verify_message", "not trusted"), 80)
+        return StoreError("tls", f"the certificate of {host} is refused: {why}", transient=False)
+    if isinstance(exc, aiohttp.ClientSSLError):
+        return StoreError("tls", f"the TLS handshake with {host} failed")
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return StoreError("unreachable", f"the name {host} does not resolve")
+    if isinstance(exc, aiohttp.ConnectionTimeoutError):
+        return StoreError("timeout", f"{host} did not take the connection within {CONNECT_S:.0f} s")
+    if isinstance(exc, TimeoutError):
+        return StoreError("timeout", f"{host} did not answer in time")
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return StoreError("unreachable", f"{host}: {exc.strerror or 'no connection'}")
+    if isinstance(exc, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | ConnectionError):
+        return StoreError("unreachable", f"{host} closed the connection before its answer was complete")
+    return StoreError("bad_answer", f"{host} gave no readable HTTP answer ({type(exc).__name__})")
