@@ -94,17 +94,25 @@ class CameraError(Exception):
     detail is a sentence for people, already free of secrets and safe to show (see `plain`).
     retry_after_s is what the camera asked for (Retry-After), if anything.
     counts is False where the failure says nothing new about the camera (a login that is being withheld
-    although it has worked before): it then moves no limit.
+    although it has worked before): it then moves no limit. final is True where asking again is of no use until a
+    person acts (a login that has worked before, refused twice an hour apart): it disables the camera at once.
     """
 
     def __init__(
-        self, state: ErrorState, detail: str = "", *, retry_after_s: float | None = None, counts: bool = True
+        self,
+        state: ErrorState,
+        detail: str = "",
+        *,
+        retry_after_s: float | None = None,
+        counts: bool = True,
+        final: bool = False,
     ) -> None:
         super().__init__(f"{state}: {detail}")
         self.state = state
         self.detail = plain(detail)
         self.retry_after_s = retry_after_s
         self.counts = counts
+        self.final = final
 
 
 class StoreError(Exception):

@@ -60,10 +60,12 @@ class Failure:
     counts: bool = True
     held: bool = False
     """Fallbacks are held (uplink gate): show nothing for now."""
+    final: bool = False
+    """Disables the camera at once, whatever the limits say."""
 
     @classmethod
     def of(cls, error: CameraError) -> Failure:
-        return cls(error.state, error.detail, error.counts)
+        return cls(error.state, error.detail, error.counts, final=error.final)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def after_failure(was: CameraState, failure: Failure, policy: Policy) -> Step:
     counted = failure.counts and not failure.held
     failures = was.failures + 1 if counted else was.failures
     refusals = (was.refusals + 1 if failure.error_state is ErrorState.AUTH else 0) if counted else was.refusals
-    disabled = 0 < policy.failure_limit <= failures or refusals >= policy.refusal_limit
+    disabled = failure.final or 0 < policy.failure_limit <= failures or refusals >= policy.refusal_limit
     health = Health.DISABLED if disabled and counted else Health.FAILING
     # A failure that does not count (a login withheld) still leaves people without a picture.
     seen = failures >= policy.fallback_after or health is Health.DISABLED or not failure.counts
