@@ -1,0 +1,130 @@
+"""check: every mistake before the first request; with --online, what store and cameras say."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cctv_images.acquire.recipes import RECIPES
+from cctv_images.commands import surroundings
+from cctv_images.commands.asking import inventory_source
+from cctv_images.commands.common import be_quiet, env_file, print_json, run_async, say, settings_for
+from cctv_images.commands.online import Online, show_online, try_online
+from cctv_images.config.values import length
+from cctv_images.errors import EX_BAD, EX_OK, ConfigError, plain
+from cctv_images.inventory.parse import Inventory
+from cctv_images.inventory.source import InventoryUnavailable
+from cctv_images.settings import Settings, fingerprint
+
+
+@dataclass(slots=True)
+class Report:
+    settings: Settings
+    inventory: Inventory | None = None
+    outage: str = ""
+    """Why the inventory could not be read, when that is nobody's mistake."""
+    notes: list[str] = field(default_factory=list)
+    online: Online | None = None
+
+    @property
+    def good(self) -> bool:
+        rejected = self.inventory is None or self.inventory.rejected
+        return not (rejected or self.outage or (self.online and not self.online.good))
+
+
+def check(args: argparse.Namespace) -> int:
+    be_quiet()
+    try:
+        report = run_async(_check(args))
+    except ConfigError as exc:
+        if args.json:
+            print_json({"ok": False, "mistakes": exc.problems})
+        raise
+    if args.json:
+        print_json(_document(report))
+    else:
+        _show(report, env_file(args))
+    return EX_OK if report.good else EX_BAD
+
+
+async def _check(args: argparse.Namespace) -> Report:
+    settings = settings_for(args)
+    report = Report(settings, notes=_notes(settings))
+    mistakes = surroundings.mistakes(settings)
+    try:
+        report.inventory = (await inventory_source(settings).load()).inventory
+    except ConfigError as exc:
+        mistakes += exc.problems
+    except InventoryUnavailable as exc:
+        report.outage = plain(exc)
+    if mistakes:
+        raise ConfigError(mistakes)
+    if args.online:
+        cameras = list(report.inventory.cameras.values()) if report.inventory else []
+        report.online = await try_online(settings, cameras)
+    return report
+
+
+def _notes(settings: Settings) -> list[str]:
+    """What is no mistake and yet worth knowing."""
+    notes = []
+    if settings.inventory_is_remote and settings.default_login and not settings.camera_networks:
+        notes.append(
+            "the default login is offered to no camera: an http(s) inventory wants CCTV_CAMERA_NETWORKS for that"
+        )
+    if settings.cache_control:
+        notes.append("CCTV_CACHE_CONTROL: a CDN obeys it instead of Expires and may show a picture for longer")
+    return notes
+
+
+def _document(report: Report) -> dict[str, Any]:
+    settings, inventory = report.settings, report.inventory
+    rejected = inventory.rejected if inventory else []
+    document: dict[str, Any] = {
+        "ok": report.good,
+        "mistakes": [],
+        "fingerprint": fingerprint(settings),
+        "store": settings.store,
+        "interval_s": settings.interval,
+        "inventory_out_of_reach": report.outage or None,
+        "cameras": len(inventory.cameras) if inventory else None,
+        "makes": dict(_makes(inventory)),
+        "states": dict(inventory.counts) if inventory else {},
+        "rejected": [{r.unit: r.line, "camera_id": r.camera_id, "reason": r.reason} for r in rejected],
+        "notes": report.notes,
+    }
+    return document | ({"online": report.online.document()} if report.online else {})
+
+
+def _makes(inventory: Inventory | None) -> list[tuple[str, int]]:
+    """Recipes by the number of their cameras, the most frequent first."""
+    return Counter(camera.recipe for camera in inventory.cameras.values()).most_common() if inventory else []
+
+
+def _show(report: Report, file: Path | None) -> None:
+    settings, inventory = report.settings, report.inventory
+    say(f"settings   {f'{plain(file)} and ' if file else ''}environment, fingerprint {fingerprint(settings)}")
+    if inventory is None:
+        say(f"inventory  out of reach: {report.outage}")
+    else:
+        _show_inventory(inventory, inventory_source(settings).name)
+    say(f"store      {settings.store}, key {settings.key}")
+    attempts = f"{settings.attempts} attempt{'s' * (settings.attempts > 1)} of at most {length(settings.timeout)}"
+    say(f"schedule   a picture of each camera every {length(settings.interval)}, {attempts}")
+    say("archive    none: feeds are not archived")
+    for note in report.notes:
+        say(f"note       {note}")
+    if report.online:
+        show_online(report.online)
+
+
+def _show_inventory(inventory: Inventory, name: str) -> None:
+    makes = ", ".join(f"{RECIPES[recipe].title} {count}" for recipe, count in _makes(inventory))
+    states = ", ".join(f"{plain(state)} {count}" for state, count in inventory.counts.most_common())
+    say(f"inventory  {plain(name)}: {len(inventory.cameras)} cameras" + (f" ({makes})" if makes else ""))
+    say(f"           rows by state: {states or 'none'}")
+    for row in inventory.rejected:
+        say(f"rejected   {row}")

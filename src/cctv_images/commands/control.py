@@ -1,0 +1,110 @@
+"""status, revive and reload: asking the running daemon."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from cctv_images.commands import CommandError
+from cctv_images.commands.common import console, print_json, run_async, say, settings_for
+from cctv_images.errors import EX_BAD, EX_OK, plain
+from cctv_images.settings import Settings
+from cctv_images.watch.control import ControlError, request
+
+PACKAGED = Path("/run/cctv-images/control.sock")
+"""Where the unit's RuntimeDirectory= puts it: found without settings, for a shell on the daemon's machine."""
+WORST_FIRST = ("disabled", "failing", "new", "ok", "paused")
+STYLES = {"disabled": "red", "failing": "yellow", "ok": "green", "paused": "dim"}
+
+
+def status(args: argparse.Namespace) -> int:
+    answer = _ask(args, "status")
+    well = bool(answer.get("fleet", {}).get("well", True))
+    if args.json:
+        print_json(answer)
+    else:
+        _show(answer)
+    return EX_OK if well else EX_BAD
+
+
+def revive(args: argparse.Namespace) -> int:
+    if args.all == bool(args.camera_ids):
+        args.usage_error("revive takes camera ids, or --all")
+    wish = {"all": True} if args.all else {"ids": args.camera_ids}
+    say(_sentence(_ask(args, "revive", wish | {"offer_login": args.offer_login})))
+    return EX_OK
+
+
+def reload(args: argparse.Namespace) -> int:
+    say(_sentence(_ask(args, "reload", {"force": args.force})))
+    return EX_OK
+
+
+def _ask(args: argparse.Namespace, command: str, wish: dict[str, Any] | None = None) -> dict[str, Any]:
+    settings = settings_for(args, optional={"CCTV_INVENTORY", "CCTV_STORE"})
+    try:
+        return run_async(request(_socket(settings), command, wish))
+    except ControlError as exc:
+        raise CommandError(f"{plain(exc, 2000).rstrip('.')}.") from None
+
+
+def _socket(settings: Settings) -> Path:
+    chosen = "control" in settings.model_fields_set
+    return PACKAGED if not chosen and not os.path.lexists(settings.control) and PACKAGED.exists() else settings.control
+
+
+def _sentence(answer: dict[str, Any]) -> str:
+    """What the daemon has done, e.g. "started 3, stopped 0"."""
+    parts = [f"{plain(key)} {_value(value)}" for key, value in answer.items() if value not in (None, [], "")]
+    return (", ".join(parts) or "done") + "."
+
+
+def _value(value: object) -> str:
+    return " ".join(plain(v) for v in value) if isinstance(value, list) else plain(value)
+
+
+def _show(answer: dict[str, Any]) -> None:
+    fleet, cameras = answer.get("fleet", {}), answer.get("cameras", [])
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("camera", "health", "error_state", "since", "captured", "fails", "name", "detail"):
+        table.add_column(heading, no_wrap=heading != "detail", overflow="fold")
+    for camera in sorted(cameras, key=_badness):
+        health = str(camera.get("health"))
+        cells = [
+            camera.get(k) for k in ("id", "health", "error_state", "since", "captured_at", "failures", "name", "detail")
+        ]
+        table.add_row(
+            *[
+                Text(plain(cell) if cell else "", STYLES.get(health, "") if i == 1 else "")
+                for i, cell in enumerate(cells)
+            ]
+        )
+    out = console()
+    out.print(table)
+    out.print(Text(_headline(fleet), "" if fleet.get("well", True) else "red"))
+
+
+def _badness(camera: dict[str, Any]) -> tuple[int, str, str]:
+    health = camera.get("health")
+    rank = WORST_FIRST.index(health) if health in WORST_FIRST else 0
+    return rank, str(camera.get("error_state") or ""), str(camera.get("id"))
+
+
+def _headline(fleet: dict[str, Any]) -> str:
+    counts = ", ".join(f"{count} {health}" for health, count in fleet.get("health", {}).items() if count)
+    store = fleet.get("store", {})
+    store_says = (
+        "store ok" if store.get("ok", True) else f"store {plain(store.get('reason'))}: {plain(store.get('detail'))}"
+    )
+    parts = [f"{fleet.get('cameras', 0)} cameras: {counts or 'none'}", store_says]
+    if fleet.get("uplink_suspected_since"):
+        parts.append("our own network is suspected")
+    if fleet.get("rejected_rows"):
+        parts.append(f"{fleet['rejected_rows']} rows rejected")
+    parts += [f"verdict: {plain(fleet.get('verdict'))}", f"fingerprint {fleet.get('fingerprint')}"]
+    return " · ".join(parts)

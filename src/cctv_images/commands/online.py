@@ -1,0 +1,141 @@
+"""check --online: a canary in the store, and every camera asked once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from cctv_images.commands.asking import Answer, Asker, asker
+from cctv_images.commands.common import console, say
+from cctv_images.errors import ErrorState, plain
+from cctv_images.inventory.camera import Camera
+from cctv_images.publish import open_store
+from cctv_images.settings import Settings
+
+AT_ONCE = 64
+"""Cameras asked at the same time: enough for a fleet of thousands in minutes, too few to fill an uplink."""
+SHOWN = 50
+"""Failing cameras listed by name on a terminal; --json has all."""
+
+
+@dataclass(slots=True)
+class Online:
+    store: list[str] = field(default_factory=list)
+    """What the store lacks, as sentences."""
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def failing(self) -> list[Answer]:
+        return [answer for answer in self.answers if answer.error]
+
+    @property
+    def good(self) -> bool:
+        return not self.store and not self.failing
+
+    def document(self) -> dict[str, Any]:
+        return {"store": {"ok": not self.store, "problems": self.store}, "cameras": [_camera(a) for a in self.answers]}
+
+
+def _camera(answer: Answer) -> dict[str, Any]:
+    error = answer.error
+    return {
+        "camera_id": answer.camera.camera_id,
+        "recipe": answer.camera.recipe,
+        "error_state": error.state.value if error else None,
+        "detail": error.detail if error else "",
+        "remedy": error.state.meaning.remedy if error else None,
+        "width": answer.picture.width if answer.picture else 0,
+        "height": answer.picture.height if answer.picture else 0,
+        "seconds": round(answer.fetch_s + answer.verify_s, 3),
+    }
+
+
+async def try_online(settings: Settings, cameras: Sequence[Camera]) -> Online:
+    """Raises ConfigError for a store that cannot be opened, CommandError where logins cannot be counted."""
+    online = Online(await _try_store(settings))
+    bar = _progress()
+    with bar or nullcontext():
+        task = bar.add_task("cameras", total=len(cameras)) if bar else None
+        async with asker(settings) as asking:
+            online.answers = await _ask_all(asking, cameras, bar, task)
+    return online
+
+
+async def _try_store(settings: Settings) -> list[str]:
+    store = await open_store(settings)
+    try:
+        return await store.canary(settings.key.format(camera_id=f"cctv-images-canary-{secrets.token_hex(4)}"))
+    finally:
+        await store.close()
+
+
+async def _ask_all(asking: Asker, cameras: Sequence[Camera], bar: Progress | None, task: TaskID | None) -> list[Answer]:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(camera: Camera) -> Answer:
+        async with gate:
+            answer = await asking.ask(camera)
+        answer.still = None  # thousands of bodies are not kept until the end
+        if answer.picture is not None:
+            answer.picture = replace(answer.picture, data=b"")
+        if bar is not None and task is not None:
+            bar.advance(task)
+        return answer
+
+    return list(await asyncio.gather(*(ask(camera) for camera in cameras)))
+
+
+def _progress() -> Progress | None:
+    """On standard error, and only for eyes."""
+    if not sys.stderr.isatty():
+        return None
+    columns = (TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def show_online(online: Online) -> None:
+    say(f"store      {'takes, gives back and deletes a canary' if not online.store else 'fails:'}")
+    for problem in online.store:
+        say(f"           {problem}")
+    if not online.answers:
+        return
+    out = console()
+    out.print()
+    out.print(_by_make(online.answers))
+    for state, answers in _by_state(online.failing).items():
+        meaning = state.meaning
+        out.print(Text(f"\n{state}: {meaning.means}. To do: {meaning.remedy}.", "bold"))
+        for answer in answers[:SHOWN]:
+            out.print(Text(f"  {answer.camera.camera_id:<20} {plain(answer.error.detail) if answer.error else ''}"))
+        if len(answers) > SHOWN:
+            out.print(f"  … and {len(answers) - SHOWN} more; --json lists them all")
+
+
+def _by_make(answers: Sequence[Answer]) -> Table:
+    states = list(_by_state([a for a in answers if a.error]))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("make", "cameras", "ok", *states):
+        table.add_column(str(heading), justify="left" if heading == "make" else "right")
+    for make in sorted({a.camera.recipe for a in answers}):
+        counts = Counter(a.error.state if a.error else None for a in answers if a.camera.recipe == make)
+        table.add_row(make, str(counts.total()), *(str(counts[state] or "") for state in (None, *states)))
+    return table
+
+
+def _by_state(failing: Sequence[Answer]) -> dict[ErrorState, list[Answer]]:
+    groups: defaultdict[ErrorState, list[Answer]] = defaultdict(list)
+    for answer in failing:
+        if answer.error:
+            groups[answer.error.state].append(answer)
+    return {state: groups[state] for state in ErrorState if state in groups}
