@@ -129,7 +129,7 @@ _ROWS = (
     Recipe(
         name="hikvision",
         title="Hikvision and its re-labels",
-        brands=("Hikvision", "HiWatch", "Hik", "LTS", "Prama"),
+        brands=("Hikvision", "HiWatch", "LTS", "Prama"),
         path="/ISAPI/Streaming/channels/{channel}01/picture",
         default_channel=1,
         logins=("digest", "basic"),
@@ -374,8 +374,8 @@ def normalised(model: str) -> str:
 
 
 def _spellings(recipe: Recipe) -> Iterable[str]:
-    yield recipe.name
     yield from recipe.aliases
+    yield recipe.name
     yield from (f"{brand} {line}" for brand in recipe.brands for line in recipe.lines)
 
 
