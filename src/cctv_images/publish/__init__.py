@@ -15,7 +15,6 @@ from cctv_images.errors import ConfigError
 from cctv_images.publish.folder import FolderStore
 from cctv_images.publish.options import AwsSettings, S3Options
 from cctv_images.publish.publisher import Publisher
-from cctv_images.publish.s3 import S3Store
 from cctv_images.publish.store import Publication, Receipt, Store, StoredObject
 
 __all__ = [
@@ -51,6 +50,8 @@ async def open_store(settings: StoreSettings, clock: Clock | None = None) -> Sto
     address = parse_address(settings.store)
     if isinstance(address, Path):
         return await FolderStore.open(address, clock=clock)
+    from cctv_images.publish.s3 import S3Store  # half a second of botocore that commands without a store do not need
+
     bucket, prefix = address
     return await S3Store.open(
         bucket,
