@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from cctv_images.clock import Clock, iso
 from cctv_images.errors import ConfigError
@@ -26,7 +26,7 @@ IDLE_S = 15.0
 """A connection that sends no whole request within this time is closed."""
 ANSWER_S = 60.0
 """A client that has not taken its answer within this time is cut off."""
-CAMERAS_AT_ONCE = 50
+CAMERAS_AT_ONCE = 25
 """So many are rendered before the event loop may do something else."""
 PAGE_FILES: Final = {
     "/": ("index.html", "text/html"),
@@ -56,10 +56,18 @@ _etag = web.RequestKey("etag", str)
 class WebServer:
     """Listens while it is open."""
 
-    def __init__(self, fleet: Fleet, clock: Clock, image_path: ImagePath) -> None:
-        self._runner = web.AppRunner(
-            _app(fleet, clock, image_path), access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=1.0
-        )
+    def __init__(
+        self,
+        fleet: Fleet,
+        clock: Clock,
+        image_path: ImagePath,
+        *,
+        idle_s: float = IDLE_S,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        app = _app(fleet, clock, image_path, answer_s)
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=idle_s, shutdown_timeout=1.0)
+        self._answer_s = answer_s
         self._server: asyncio.Server | None = None
 
     async def open(self, listen: str) -> int:
@@ -73,7 +81,7 @@ class WebServer:
             await self._runner.cleanup()
             raise ConfigError(f"CCTV_LISTEN: cannot listen on {listen}: {_reason(exc)}") from None
         for listener in self._server.sockets:
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(ANSWER_S * 1000))
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._answer_s * 1000))
         return int(self._server.sockets[0].getsockname()[1])
 
     def _accept(self) -> asyncio.Protocol:
@@ -113,8 +121,8 @@ def _reason(exc: OSError) -> str:
     return exc.strerror or type(exc).__name__
 
 
-def _app(fleet: Fleet, clock: Clock, image_path: ImagePath) -> web.Application:
-    app = web.Application(middlewares=[_within_time], client_max_size=1024)
+def _app(fleet: Fleet, clock: Clock, image_path: ImagePath, answer_s: float) -> web.Application:
+    app = web.Application(middlewares=[_time_limit(answer_s)], client_max_size=1024)
     app[_fleet], app[_clock], app[_image_path] = fleet, clock, image_path
     app.on_response_prepare.append(_add_headers)
     for route, (name, content_type) in PAGE_FILES.items():
@@ -128,19 +136,22 @@ def _app(fleet: Fleet, clock: Clock, image_path: ImagePath) -> web.Application:
     return app
 
 
-@web.middleware
-async def _within_time(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Writes the answer here, so that a client that does not read cannot hold it for ever."""
-    try:
-        async with asyncio.timeout(ANSWER_S):
-            response = await handler(request)
-            await response.prepare(request)
-            await response.write_eof()
-            return response
-    except TimeoutError:
-        if request.transport:
-            request.transport.abort()
-        return web.Response(status=408)
+def _time_limit(seconds: float) -> Middleware:
+    @web.middleware
+    async def within_time(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Writes the answer here, so that a client that does not read cannot hold it for ever."""
+        try:
+            async with asyncio.timeout(seconds):
+                response = await handler(request)
+                await response.prepare(request)
+                await response.write_eof()
+                return response
+        except TimeoutError:
+            if request.transport:
+                request.transport.abort()
+            return web.Response(status=408)
+
+    return within_time
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -53,7 +53,12 @@ def watchdog_interval_s() -> float | None:
     return int(usec) / 1e6
 
 
-def service_gate(fleet: Fleet, clock: Clock, executors: Mapping[str, Callable[[], Awaitable[object]]]) -> Gate:
+def service_gate(
+    fleet: Fleet,
+    clock: Clock,
+    executors: Mapping[str, Callable[[], Awaitable[object]]],
+    executor_limit_s: float = EXECUTOR_LIMIT_S,
+) -> Gate:
     """The watchdog's question. Having nothing due is healthy, and a sick store is no reason to restart.
 
     executors: name -> a no-op that runs through it, e.g. {"image threads": verifier.alive}.
@@ -66,10 +71,10 @@ def service_gate(fleet: Fleet, clock: Clock, executors: Mapping[str, Callable[[]
             return f"the event loop lags by {fleet.loop_lag_s:.1f} s"
         for name, no_op in executors.items():
             try:
-                async with asyncio.timeout(EXECUTOR_LIMIT_S):
+                async with asyncio.timeout(executor_limit_s):
                     await no_op()
             except TimeoutError:
-                return f"the {name} did not answer within {EXECUTOR_LIMIT_S:.0f} s"
+                return f"the {name} did not answer within {executor_limit_s:.0f} s"
         return None
 
     return gate
@@ -78,9 +83,10 @@ def service_gate(fleet: Fleet, clock: Clock, executors: Mapping[str, Callable[[]
 class Heartbeat:
     """Measures the loop's lag, keeps STATUS= fresh, and feeds the watchdog while the gate is open."""
 
-    def __init__(self, fleet: Fleet, gate: Gate) -> None:
+    def __init__(self, fleet: Fleet, gate: Gate, tick_s: float = TICK_S) -> None:
         self._fleet = fleet
         self._gate = gate
+        self._tick_s = tick_s
         self._withheld = False
 
     async def run(self) -> None:
@@ -94,8 +100,8 @@ class Heartbeat:
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + TICK_S
-            await asyncio.sleep(TICK_S)
+            due = loop.time() + self._tick_s
+            await asyncio.sleep(self._tick_s)
             self._fleet.loop_lag_s = max(loop.time() - due, self._fleet.loop_lag_s * LAG_FADES)
 
     async def _keep_status(self) -> None:
@@ -114,4 +120,4 @@ class Heartbeat:
             elif reason is None and self._withheld:
                 log.warning("watchdog_resumed")
             self._withheld = reason is not None
-            await asyncio.sleep(min(TICK_S, every_s) if self._withheld else every_s)
+            await asyncio.sleep(min(self._tick_s, every_s) if self._withheld else every_s)

@@ -38,6 +38,7 @@ def camera_brief(record: CameraRecord, now: float, monotonic_now: float) -> dict
         "model": camera.model,
         "health": state.health.value,
         "error_state": state.error_state.value if state.error_state else None,
+        "meaning": state.error_state.meaning.means if state.error_state else None,
         "remedy": state.error_state.meaning.remedy if state.error_state else None,
         "detail": state.detail,
         "kind": record.kind,

@@ -1,0 +1,51 @@
+"""Event names are literals of a closed list, wherever they are logged and documented."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cctv_images.watch.events import EVENTS
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+LEVELS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
+
+
+def logged(tree: ast.AST) -> Iterator[ast.Call]:
+    """Every call like log.info(…), self.log.warning(…), _log.error(…)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS:
+            target = ast.unparse(node.func.value).split("(")[0].split(".")[-1]
+            if target in ("log", "_log"):
+                yield node
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
+def test_only_events_of_the_closed_list_are_logged(path: Path) -> None:
+    for call in logged(ast.parse(path.read_text())):
+        events = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        assert set(events) <= set(EVENTS), f"{path}:{call.lineno}"
+        assert events or call.args, f"{path}:{call.lineno} has no event"
+
+
+def test_events_that_states_and_gates_hand_on_are_in_the_list_too() -> None:
+    text = "".join(path.read_text() for path in SOURCES)
+    handed_on = set(
+        re.findall(r'"((?:camera|uplink|store)_(?:failing|disabled|recovered|revived|failed|suspected))"', text)
+    )
+    assert handed_on <= set(EVENTS)
+
+
+def test_the_operations_manual_lists_exactly_these_events() -> None:
+    manual = ROOT / "docs" / "operations.md"
+    if not manual.exists():
+        pytest.skip("docs/operations.md is still to come")
+    documented = set(re.findall(r"^\| `([a-z_]+)` \|", manual.read_text(), re.MULTILINE))
+    assert set(EVENTS) <= documented
+
+
+def test_every_event_has_a_meaning_in_one_line() -> None:
+    assert all(meaning and "\n" not in meaning for meaning in EVENTS.values())
