@@ -317,6 +317,16 @@ def test_two_rows_with_one_id_are_both_rejected_by_name() -> None:
     assert "line 2" in found.rejected[1].reason
 
 
+def test_a_column_full_of_one_id_is_told_in_short_sentences() -> None:
+    found = read("camera_id,address,model\n" + "1,10.0.0.1,Axis\n" * 50)
+    assert found.rejected[0].reason == "camera_id 1 is also on line 3, 4, 5 and 46 more"
+    assert found.rejected[49].reason == "camera_id 1 is also on line 2, 3, 4 and 46 more"
+
+
+def test_a_table_of_a_hundred_thousand_rows_is_no_inventory() -> None:
+    assert "100001 rows" in refusal("camera_id,address,model\n" + "1,10.0.0.1,Axis\n" * 100_001)
+
+
 @pytest.mark.parametrize(
     "bad", ["../../x", "", ".hidden", "-1", "a/b", "a b", "ä", "x" * 65, "a\tb", "1\x00", "%2e", "a\nb", "１"]
 )

@@ -16,6 +16,8 @@ from typing import Any
 
 from cctv_images.errors import ConfigError
 
+MAX_ROWS = 100_000
+
 _FOREIGN = (
     (b"PK\x03\x04", "is a spreadsheet or an archive; save it as CSV (UTF-8)"),
     (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
@@ -48,6 +50,8 @@ def read_table(data: bytes, source_name: str) -> Table:
     table = _from_json(text, source_name) if text.lstrip()[:1] in ("[", "{") else _from_csv(text, source_name)
     if not table.rows:
         raise ConfigError(f"{source_name} has no cameras in it: there are no rows.")
+    if len(table.rows) > MAX_ROWS:
+        raise ConfigError(f"{source_name} has {len(table.rows)} rows: that is no inventory.")
     return table
 
 

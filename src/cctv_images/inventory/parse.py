@@ -21,6 +21,8 @@ from cctv_images.inventory.rows import Rules, check_row, paused_camera
 RUNNING_STATUS = "TURNED_ON"
 """Austin's `Camera Status` of a camera that is to be shown; every other one means not enabled."""
 
+_SHOWN_DOUBLES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
@@ -105,11 +107,17 @@ def _check(rows: list[Row], rules: Rules, unit: str) -> tuple[dict[str, Camera],
     for row in rows:
         checked = check_row(row, rules)
         problems = checked if isinstance(checked, list) else []
-        others = [str(n) for n in numbers.get(row.camera_id or "", []) if n != row.number]
-        if others:
-            problems = [f"camera_id {row.camera_id} is also on {unit} {', '.join(others)}", *problems]
+        if len(numbers[row.camera_id or ""]) > 1:
+            problems = [_doubled(row, numbers[row.camera_id or ""], unit), *problems]
         if problems:
             rejected.append(RejectedRow(row.number, row.camera_id, "; ".join(problems), unit))
         elif isinstance(checked, Camera):
             cameras[checked.camera_id] = checked
     return cameras, rejected
+
+
+def _doubled(row: Row, numbers: list[int], unit: str) -> str:
+    others = [str(n) for n in numbers[: _SHOWN_DOUBLES + 1] if n != row.number][:_SHOWN_DOUBLES]
+    more = len(numbers) - 1 - len(others)
+    rest = f" and {more} more" if more else ""
+    return f"camera_id {row.camera_id} is also on {unit} {', '.join(others)}{rest}"
