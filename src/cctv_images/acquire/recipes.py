@@ -85,6 +85,7 @@ def _escaped(path: str) -> str:
 AUSTIN = "github.com/cityofaustin/atd-cctv-images cctv/camera.py"
 ISPY = "github.com/ispysoftware/iSpy XML/Sources.xml"
 BRANDS = "github.com/visioforge/help dotnet/camera-brands"
+UNATTRIBUTED = "several public projects without a name"
 ZONEMINDER = "github.com/ZoneMinder/zoneminder db/zm_create.sql.in"
 
 _ROWS = (
@@ -186,7 +187,7 @@ _ROWS = (
         path="/snap.jpg?JpegSize=XL&JpegCam={channel}",
         default_channel=1,
         logins=("digest", "basic", "none"),
-        source=f"{BRANDS}/bosch.md; {ISPY}; Bosch FW 5.50 software manual (snapshot settings)",
+        source=f"{UNATTRIBUTED}; {BRANDS}/bosch.md; {ISPY}; Bosch FW 5.50 software manual (snapshot settings)",
         confidence="C",
         notes="The accounts are fixed levels: service, user, live. Whether MIC inteox answers this path is unknown.",
     ),
@@ -199,8 +200,7 @@ _ROWS = (
         channel_path="/jpegpull/{channel}",
         first_channel=0,
         logins=("basic", "none"),
-        source="github.com/mnit-rtmc/iris honeybee/src/honey.rs (/jpegpull/0); "
-        "public code of two traffic agencies (unattributed)",
+        source="github.com/mnit-rtmc/iris honeybee/src/honey.rs (/jpegpull/0); two traffic projects without a name",
         confidence="C",
         notes="A channel is the number of the stream, 0 to 9; which ones answer must be tried.",
     ),
@@ -253,8 +253,8 @@ _ROWS = (
         lines=("SNC",),
         path="/oneshotimage.jpg",
         channel_path="/oneshotimage{channel}",
-        source=BRANDS,
-        confidence="H",
+        source=f"{UNATTRIBUTED}; {BRANDS}/sony.md",
+        confidence="C",
     ),
     Recipe(
         name="mobotix",
@@ -262,7 +262,7 @@ _ROWS = (
         brands=("Mobotix",),
         path="/record/current.jpg",
         logins=("basic",),
-        source=f"{BRANDS}/mobotix.md; developer.mobotix.com help_cgi-remoteconfig (Basic)",
+        source=f"{UNATTRIBUTED}; {BRANDS}/mobotix.md; developer.mobotix.com help_cgi-remoteconfig (Basic)",
         confidence="C",
     ),
     Recipe(
@@ -281,7 +281,7 @@ _ROWS = (
         path="/img.jpg",
         channel_path="/image{channel}",
         logins=("basic",),
-        source=f"{BRANDS}/arecont.md",
+        source=f"{UNATTRIBUTED}; {BRANDS}/arecont.md",
         confidence="C",
         notes="A channel is one of up to four sensors. 10 megapixels and more take their time.",
     ),
@@ -303,18 +303,18 @@ _ROWS = (
         lines=("VB",),
         path="/-wvhttp-01-/image.cgi",
         logins=("digest", "none"),
-        source=f"{BRANDS}/canon.md",
+        source=f"{UNATTRIBUTED}; {BRANDS}/canon.md",
         confidence="C",
     ),
     Recipe(
         name="uniview",
         title="Uniview",
-        brands=("Uniview", "UNV"),
+        brands=("Uniview",),
         path="/LAPI/V1.0/Channels/{channel}/Media/Video/Streams/0/Snapshot",
         default_channel=0,
         first_channel=0,
         logins=("digest",),
-        source=f"{BRANDS}/uniview.md",
+        source=f"{UNATTRIBUTED}; {BRANDS}/uniview.md",
         confidence="C",
     ),
     Recipe(
