@@ -1,0 +1,83 @@
+"""PNG and WebP turned into JPEG. Browsers would show them, but what is published is a JPEG by its name and type."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+
+from PIL import Image
+
+from cctv_images.errors import CameraError, ErrorState
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+QUALITY = 90
+WIDEST = 65_500
+"""Pixels across or down that a JPEG can have."""
+
+ZEROS = bytes(64)
+"""WebP's decoder takes them for picture data; its encoders do not write so many."""
+
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, struct.error, zlib.error)
+
+
+def kind_of(data: bytes) -> str | None:
+    """ "PNG", "WebP" or None, by the first bytes."""
+    if data.startswith(PNG_START):
+        return "PNG"
+    return "WebP" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
+
+
+def to_jpeg(data: bytes, kind: str, max_pixels: int) -> tuple[bytes, int, int]:
+    """JPEG bytes, width, height. Animations give their first frame; what is transparent becomes white; metadata goes.
+
+    Raises CameraError: TOO_LARGE before any pixel is decoded, TRUNCATED, NOT_AN_IMAGE.
+    """
+    size = _png_size(data) if kind == "PNG" else _webp_size(data)
+    if size is None or 0 in size:
+        raise CameraError(ErrorState.TRUNCATED, f"{kind} that ends in its header")
+    if size[0] * size[1] > max_pixels or max(size) > WIDEST:
+        raise CameraError(ErrorState.TOO_LARGE, f"{kind} of {size[0]}×{size[1]} pixels, more than {max_pixels}")
+    if kind == "WebP" and data[: 8 + int.from_bytes(data[4:8], "little")].endswith(ZEROS):
+        raise CameraError(ErrorState.TRUNCATED, "WebP that ends in zeros")
+    try:
+        with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
+            image.load()
+            return _encode(image), image.width, image.height
+    except (Image.DecompressionBombError, MemoryError):
+        raise CameraError(ErrorState.TOO_LARGE, f"{kind} that unpacks to more than is allowed") from None
+    except _BROKEN as err:
+        raise CameraError(ErrorState.TRUNCATED, f"{kind} that is not whole ({type(err).__name__})") from None
+
+
+def _encode(image: Image.Image) -> bytes:
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        flat = Image.new("RGB", image.size, "white")
+        flat.paste(layer, mask=layer)
+    elif image.mode.startswith("I"):
+        flat = image.point(lambda value: value * (1 / 256)).convert("L")
+    else:
+        flat = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    out = BytesIO()
+    flat.save(out, "JPEG", quality=QUALITY)
+    return out.getvalue()
+
+
+def _png_size(data: bytes) -> tuple[int, int] | None:
+    if len(data) < 33 or data[12:16] != b"IHDR":
+        return None
+    return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """RFC 9649, sections 2.5 to 2.7."""
+    chunk, head = data[12:16], data[20:30]
+    if len(head) < 10:
+        return None
+    if chunk == b"VP8X":
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+    if chunk == b"VP8L":
+        bits = int.from_bytes(head[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
