@@ -218,7 +218,7 @@ def _status(status: str, *headers: str) -> Callable[[Asked], Iterable[Step]]:
 
 @functools.cache
 def _gzip_bomb() -> bytes:
-    return gzip.compress(bytes(64 << 20), 1)
+    return gzip.compress(bytes(32 << 20), 1)
 
 
 @functools.cache
@@ -229,6 +229,7 @@ def _png_bomb() -> bytes:
 
 
 _LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Login</title></head><body><form>User <input></form></body></html>"
+_NOISE = random.Random(1).randbytes(4096)
 _OK = "HTTP/1.1 200 OK"
 _JPEG = "Content-Type: image/jpeg"
 _CLOSE = "Connection: close"
@@ -245,12 +246,12 @@ SCRIPTS: dict[Fault, Callable[[Asked], Iterable[Step]]] = {
     Fault.RESET: lambda _: [End.RESET],
     Fault.CUT: _half_then(End.CLOSE),
     Fault.RESET_IN_BODY: _half_then(0.1, End.RESET),
-    Fault.GARBAGE: lambda _: [random.Random(1).randbytes(4096), End.CLOSE],
+    Fault.GARBAGE: lambda _: [_NOISE, End.CLOSE],
     Fault.BANNER: lambda _: [b"SSH-2.0-dropbear_2012.55\r\n", End.CLOSE],
     Fault.ICY: _raw("ICY 200 OK", "icy-name: camera"),
     Fault.ENDLESS_HEADERS: lambda _: _endless(b"HTTP/1.1 200 OK\r\n", b"X-Filler: " + b"x" * 4000 + b"\r\n", 0.005),
     Fault.CHUNK_GARBAGE: lambda a: [
-        head(a.persona, "200 OK", "Transfer-Encoding: chunked", content_type="image/jpeg") + b"zz\r\n" + a.picture,
+        head(a.persona, "200 OK", "Transfer-Encoding: chunked", content_type="image/jpeg") + b"zz\r\n" + _NOISE,
         End.CLOSE,
     ],
     Fault.NOT_FOUND: _status("404 Not Found"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from cctv_images.acquire.recipes import RECIPES
@@ -43,6 +44,8 @@ class SimulatedCamera:
     """Name in CCTV_CREDENTIALS; None where no login is wanted."""
     account: Account | None = None
 
+    path: str | None = None
+    """Path in its address, for recipes that have none of their own."""
     targets: frozenset[str] = frozenset()
     """Paths with their queries that it answers, as they are sent."""
 
@@ -60,16 +63,27 @@ def fleet(n: int, *, sick_share: float = 0.2, seed: int = 1, tolerated_share: fl
     """n cameras over all recipes. sick_share of them cost their picture: the first sick ones show every error_state,
     then every fault; of the healthy ones tolerated_share have a defect that must not cost it."""
     rng = random.Random(seed)
-    sick = round(n * sick_share)
-    tolerated = round((n - sick) * tolerated_share) if sick_share or tolerated_share else 0
-    faults = [
-        *itertools.islice(itertools.cycle((*SICK, *IN_TIME)), sick),
-        *itertools.islice(itertools.cycle(TOLERATED), tolerated),
-        *[Fault.NONE] * (n - sick - tolerated),
-    ]
-    rng.shuffle(faults)
+    faults = spread((*SICK, *IN_TIME), n, sick_share, seed)
+    healthy = iter(spread(TOLERATED, faults.count(Fault.NONE), tolerated_share, seed))
+    faults = [next(healthy) if fault is Fault.NONE else fault for fault in faults]
     makes = itertools.cycle(personas())
     return [resident(i, _suited(next(makes), fault), fault, rng=rng) for i, fault in enumerate(faults)]
+
+
+def spread(faults: Sequence[Fault], n: int, share: float, seed: int = 1) -> list[Fault]:
+    """n times a fault or none: `share` of them faults, in their order from the first on, in places of chance."""
+    number = round(n * share)
+    chosen = [*itertools.islice(itertools.cycle(faults), number), *[Fault.NONE] * (n - number)]
+    random.Random(seed).shuffle(chosen)
+    return chosen
+
+
+def everything(*, faults: bool = True) -> list[SimulatedCamera]:
+    """Each persona once in good health, and each fault once on a make that shows it."""
+    makes = itertools.cycle(personas())
+    sick = [(_suited(next(makes), fault), fault) for fault in (*SICK, *TOLERATED, *IN_TIME) if faults]
+    healthy = [(persona, Fault.NONE) for persona in personas()]
+    return [resident(i, persona, fault) for i, (persona, fault) in enumerate([*healthy, *sick])]
 
 
 def resident(
@@ -92,11 +106,16 @@ def resident(
         name=f"{one} / {other}",
         latitude=round(_AUSTIN[0] + rng.uniform(-0.12, 0.12), 6),
         longitude=round(_AUSTIN[1] + rng.uniform(-0.1, 0.1), 6),
+        path=persona.path,
         targets=frozenset({path, *persona.also}),
     )
-    if persona.login is None:
+    return with_account(camera, number)
+
+
+def with_account(camera: SimulatedCamera, number: int) -> SimulatedCamera:
+    if camera.persona.login is None:
         return camera
-    name, account = _account(persona, number)
+    name, account = _account(camera.persona, number)
     return replace(camera, credentials=name, account=account)
 
 

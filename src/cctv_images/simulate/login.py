@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 _PART = re.compile(r'([A-Za-z0-9_-]+)=("(?:[^"\\]|\\.)*"|[^\s,]*)')
-_HASHES: dict[str, Callable[[str], str]] = {
+Hash = Callable[[str], str]
+_HASHES: dict[str, Hash] = {
     "MD5": lambda text: hashlib.md5(text.encode("latin-1"), usedforsecurity=False).hexdigest(),
     "SHA-256": lambda text: hashlib.sha256(text.encode("latin-1")).hexdigest(),
 }
@@ -180,7 +181,7 @@ class Gatekeeper:
             offered = base64.b64decode(encoded, validate=True)
         except ValueError:
             return self.refuse()
-        right = offered == f"{self.username}:{self.password}".encode()
+        right = offered.decode("latin-1") in _as_sent(f"{self.username}:{self.password}")
         return Verdict.GRANTED if right and self.style.basic and not self.locked else self.refuse()
 
     def _check_digest(self, method: str, target: str, rest: str) -> Verdict:
@@ -190,7 +191,7 @@ class Gatekeeper:
         values = {k: _unquoted(v) for k, v in raw.items()}
         if not self._proves(method, target, values):
             return self.refuse()
-        known = self._nonces.get(values["nonce"])
+        known = self._nonces.get(values.get("nonce", ""))
         if known is None or (self.style.path_bound and known[0] != target):
             return Verdict.STALE
         if self.style.one_shot and known[1]:
@@ -209,17 +210,19 @@ class Gatekeeper:
         qop = got.get("qop")
         if (qop is None) == bool(qops) or (qop is not None and qop not in qops) or got.get("opaque", "") != opaque:
             return False
-        if (got.get("username"), got.get("realm")) != (_wire(self.username), realm):
+        if got.get("username") not in _as_sent(self.username) or got.get("realm") != realm:
             return False
-        h = _HASHES[base]
-        ha1 = h(f"{_wire(self.username)}:{realm}:{_wire(self.password)}")
-        if algorithm.endswith("-SESS"):
-            ha1 = h(f"{ha1}:{got.get('nonce')}:{got.get('cnonce')}")
-        ha2 = h(f"{method}:{target}")
-        if qop == "auth-int":
-            ha2 = h(f"{method}:{target}:{h('')}")
-        middle = f":{got.get('nc')}:{got.get('cnonce')}:{qop}" if qop is not None else ""
-        return got.get("response") == h(f"{ha1}:{got.get('nonce')}{middle}:{ha2}")
+        accounts = [f"{name}:{realm}:{word}" for name in _as_sent(self.username) for word in _as_sent(self.password)]
+        return got.get("response") in {_response(_HASHES[base], a, algorithm, method, target, got) for a in accounts}
+
+
+def _response(h: Hash, secret: str, algorithm: str, method: str, target: str, got: dict[str, str]) -> str:
+    ha1 = h(secret)
+    if algorithm.endswith("-SESS"):
+        ha1 = h(f"{ha1}:{got.get('nonce')}:{got.get('cnonce')}")
+    ha2 = h(f"{method}:{target}:{h('')}" if got.get("qop") == "auth-int" else f"{method}:{target}")
+    middle = f":{got.get('nc')}:{got.get('cnonce')}:{got['qop']}" if "qop" in got else ""
+    return h(f"{ha1}:{got.get('nonce')}{middle}:{ha2}")
 
 
 def _of_challenges(challenges: tuple[str, ...], algorithm: str) -> tuple[str, tuple[str, ...], str] | None:
@@ -236,9 +239,10 @@ def _of_challenges(challenges: tuple[str, ...], algorithm: str) -> tuple[str, tu
     return None
 
 
-def _wire(text: str) -> str:
-    """Text as it stands in a header that is read as Latin-1: every byte one character."""
-    return text.encode().decode("latin-1")
+def _as_sent(text: str) -> set[str]:
+    """Text as it may stand in a header that is read as Latin-1: sent in UTF-8, or in Latin-1 itself."""
+    plain = {text} if all(ord(c) < 256 for c in text) else set()
+    return plain | {text.encode().decode("latin-1")}
 
 
 def _unquoted(value: str) -> str:

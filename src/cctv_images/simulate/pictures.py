@@ -16,7 +16,7 @@ from cctv_images.simulate import jpeg
 from cctv_images.simulate.fleet import SimulatedCamera
 from cctv_images.simulate.scene import Scene
 
-_QUALITY = 82
+_QUALITY = 78
 _MAX_CACHED = 256
 
 
@@ -30,25 +30,29 @@ class Pictures(Protocol):
 class LivingPictures:
     """Traffic scenes, drawn in a thread when asked for and kept for a moment.
 
-    fresh_s: seconds for which a drawn picture is shown again. streets: how many different scenes are drawn; cameras
-    beyond that share them, so that thousands cost no more than that many drawings every fresh_s.
+    fresh_s: seconds for which a drawn picture is shown again. shared: None gives each camera a scene of its own with
+    its name in it; else so many scenes, without names, are shared by all, so that thousands cost no more than that
+    many drawings every fresh_s. clock: epoch seconds.
     """
 
-    def __init__(self, *, fresh_s: float = 1.0, streets: int = 120, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, *, fresh_s: float = 1.0, shared: int | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         self._fresh_s = fresh_s
-        self._streets = streets
+        self._shared = shared
         self._clock = clock
-        self._studio = ThreadPoolExecutor(1, thread_name_prefix="scene")
+        self._studio = ThreadPoolExecutor(2, thread_name_prefix="scene")
         self._numbers: dict[str, int] = {}
         self._shown: OrderedDict[tuple[int, str], tuple[float, bytes | asyncio.Future[bytes]]] = OrderedDict()
 
     def get(self, camera: SimulatedCamera, form: str = "jpeg") -> bytes | asyncio.Future[bytes]:
-        street = self._numbers.setdefault(camera.camera_id, len(self._numbers)) % self._streets
+        street = self._numbers.setdefault(camera.camera_id, len(self._numbers))
+        street, name = (street, camera.name) if self._shared is None else (street % self._shared, "")
         now, key = self._clock(), (street, form)
         cached = self._shown.get(key)
-        if cached is not None and 0 <= now - cached[0] < self._fresh_s:
+        if cached is not None and (0 <= now - cached[0] < self._fresh_s or not isinstance(cached[1], bytes)):
             return cached[1]
-        drawn = asyncio.get_running_loop().run_in_executor(self._studio, self._draw, street, camera.name, now, form)
+        drawn = asyncio.get_running_loop().run_in_executor(self._studio, self._draw, street, name, now, form)
         self._shown[key] = (now, drawn)
         self._shown.move_to_end(key)
         drawn.add_done_callback(lambda done: self._keep(key, now, done))
@@ -57,7 +61,9 @@ class LivingPictures:
         return drawn
 
     def _keep(self, key: tuple[int, str], now: float, drawn: asyncio.Future[bytes]) -> None:
-        if not drawn.cancelled() and drawn.exception() is None and self._shown.get(key, (0.0,))[0] == now:
+        if drawn.cancelled() or drawn.exception() is not None:
+            self._shown.pop(key, None)
+        elif key in self._shown:
             self._shown[key] = (now, drawn.result())
 
     @staticmethod
@@ -88,7 +94,7 @@ class StaticPictures:
         return jpeg.with_comment(picture, b"%s %d" % (camera.camera_id.encode(), self._count))
 
     def close(self) -> None:
-        self._forms.clear()
+        """Nothing to end."""
 
 
 def encoded(picture: Image.Image, form: str = "jpeg", quality: int = _QUALITY) -> bytes:

@@ -1,12 +1,75 @@
-"""A camera's view, drawn."""
+"""A camera's view of a street, different for each, alive: traffic that moves, the camera's name, a clock in UTC."""
 
-from PIL import Image
+from __future__ import annotations
+
+import functools
+import io
+import random
+import time
+from dataclasses import dataclass
+
+from PIL import Image, ImageChops, ImageDraw, ImageFont
+
+from cctv_images.simulate.backdrop import LOOKS, Look, draw_backdrop
+from cctv_images.simulate.perspective import HEIGHT, WIDTH, Road
+from cctv_images.simulate.traffic import Vehicle, drive, vehicles
+
+_SIZES = ((1280, 720),) * 6 + ((1920, 1080), (800, 450))
+_BAR = 40
 
 
+@dataclass(frozen=True, slots=True)
 class Scene:
-    @classmethod
-    def of(cls, n: int) -> "Scene":
-        return cls()
+    """One street. `Scene.of(n)` is always the same one; its standing parts are kept as a small JPEG."""
 
-    def at(self, now: float, name: str) -> Image.Image:
-        return Image.effect_noise((1280, 720), 30).convert("RGB")
+    road: Road
+    look: Look
+    backdrop: bytes
+    everyone: list[Vehicle]
+    size: tuple[int, int]
+    grain: int
+
+    @classmethod
+    @functools.lru_cache(maxsize=256)
+    def of(cls, number: int) -> Scene:
+        rng = random.Random(number * 7919 + 11)
+        road, look = Road.of(rng), LOOKS[number % len(LOOKS)]
+        kept = io.BytesIO()
+        draw_backdrop(road, look, rng).save(kept, "JPEG", quality=93)
+        return cls(road, look, kept.getvalue(), vehicles(road, rng), rng.choice(_SIZES), rng.randint(0, 1 << 20))
+
+    def at(self, now: float, caption: str) -> Image.Image:
+        """The view at a moment (epoch seconds)."""
+        picture = Image.open(io.BytesIO(self.backdrop)).convert("RGB")
+        drive(picture, self.road, self.everyone, now, self.look.light)
+        picture = _grained(picture, self.grain + int(now * 25))
+        if self.size != picture.size:
+            picture = picture.resize(self.size, Image.Resampling.BILINEAR)
+        _caption(picture, caption, time.strftime("%Y-%m-%d  %H:%M:%S UTC", time.gmtime(now)))
+        return picture
+
+
+@functools.cache
+def _grain() -> Image.Image:
+    noise = Image.effect_noise((WIDTH, HEIGHT), 4)
+    return Image.merge("RGB", (noise, noise, noise))
+
+
+def _grained(picture: Image.Image, number: int) -> Image.Image:
+    """The sensor's noise, another in each picture."""
+    moved = ImageChops.offset(_grain(), number * 131 % WIDTH, number * 57 % HEIGHT)
+    return ImageChops.add(picture, moved, 1, -128)
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _caption(picture: Image.Image, name: str, moment: str) -> None:
+    width, height = picture.size
+    bar = round(_BAR * height / HEIGHT)
+    picture.paste((0, 0, 0), (0, height - bar, width, height), Image.new("L", (width, bar), 150))
+    pen, font = ImageDraw.Draw(picture), _font(round(bar * 0.55))
+    pen.text((bar * 0.4, height - bar / 2), name, (255, 255, 255), font, anchor="lm")
+    pen.text((width - bar * 0.4, height - bar / 2), moment, (255, 255, 255), font, anchor="rm")

@@ -69,6 +69,7 @@ class Zoo:
     One listening socket on the loopback device takes all addresses (Linux 5.7 or newer, no rights needed); where that
     is refused, each address gets a listener. port 0 picks a free one. clock: monotonic seconds, for locks.
     tls: a server-side context; cameras with TLS_SELF_SIGNED then answer https at a port of their own.
+    each_address: a listener for each camera from the start.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Zoo:
         pictures: Pictures | None = None,
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
+        each_address: bool = False,
     ) -> None:
         self.residents = {c.camera_id: Resident(c, Fault.NONE, self._gatekeeper(c, clock)) for c in cameras}
         self.pictures = pictures if pictures is not None else LivingPictures()
@@ -94,7 +96,7 @@ class Zoo:
         self._plugs: dict[str, list[socket.socket]] = {}
         self._reserved: socket.socket | None = None
         self._closed: socket.socket | None = None
-        self._whole_loopback = True
+        self._whole_loopback = not each_address
         for resident in self.residents.values():
             self._afflict(resident, resident.camera.fault)
 
@@ -117,12 +119,24 @@ class Zoo:
         """Raises OSError when the port is taken."""
         raise_file_limit()
         self._closed = _bound("0.0.0.0", 0, shared=False)  # noqa: S104 - bound only, nobody listens on it
-        self._reserved, self._whole_loopback = _reserve(self.port)
-        self.port = int(self._reserved.getsockname()[1])
+        self._reserve()
         await self.come_back()
         for resident in self.residents.values():
             if resident.fault is Fault.CONNECT_TIMEOUT:
                 self._plug(resident.camera.host)
+
+    def _reserve(self) -> None:
+        """Keeps the port while nobody listens, and finds out whether one socket can take the whole loopback."""
+        if self.port:
+            _bound("127.0.0.1", self.port, shared=False).close()  # raises where another has it: REUSEPORT would not
+        try:
+            if self._whole_loopback:
+                self._reserved = _bound("0.0.0.0", self.port, device=True)  # noqa: S104 - on the loopback device alone
+        except PermissionError:
+            self._whole_loopback = False
+        if self._reserved is None:
+            self._reserved = _bound("127.0.0.1", self.port)
+        self.port = int(self._reserved.getsockname()[1])
 
     async def close(self) -> None:
         self.go_dark()
@@ -191,8 +205,8 @@ class Zoo:
                 scheme = "https://"
             case Fault.TLS_SELF_SIGNED:
                 scheme, port = "https://", self.tls_port
-        if camera.persona.path is not None:
-            return f"{scheme or 'http://'}{host}:{port}{camera.persona.path}"
+        if camera.path is not None:
+            return f"{scheme or 'http://'}{host}:{port}{camera.path}"
         return f"{scheme}{host}:{port}"
 
     def camera(self, camera_id: str) -> Camera:
@@ -255,7 +269,8 @@ class Zoo:
         """Changes a camera's fault from the next request on. Raises KeyError (no such camera) and ValueError (no such
         fault, or one that stands in the inventory's address)."""
         fault, resident = Fault(fault), self.residents[camera_id]
-        if FAULTS[fault].by_address:
+        unpluggable = Fault.CONNECT_TIMEOUT in (fault, resident.fault) and not self._whole_loopback
+        if FAULTS[fault].by_address or unpluggable:
             raise ValueError(f"{fault} is a matter of the address in the inventory")
         self._afflict(resident, fault)
         if fault is Fault.CONNECT_TIMEOUT:
@@ -296,21 +311,13 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _reserve(port: int) -> tuple[socket.socket, bool]:
-    """A socket that keeps the port for us while nobody listens, and whether one can take the whole loopback."""
-    try:
-        return _bound("0.0.0.0", port, device=True), True  # noqa: S104 - on the loopback device alone
-    except PermissionError:
-        return _bound("127.0.0.1", port), False
-
-
 def _bound(host: str, port: int, *, device: bool = False, shared: bool = True) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         if device:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _LOOPBACK_DEVICE)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         sock.setblocking(False)
