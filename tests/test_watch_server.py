@@ -284,6 +284,21 @@ async def test_a_client_that_does_not_read_its_answer_is_cut_off(tmp_path: Path)
     await site.server.close()
 
 
+async def test_a_client_that_leaves_early_is_no_error(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(5_000):
+        site.fleet.cameras[str(number)] = CameraRecord(Camera(str(number), "pelco"), 300.0)
+    site.add("134")
+    (site.folder / "134.jpg").write_bytes(os.urandom(32 * 1024 * 1024))
+    for path in (b"/api/cameras", b"/image/134.jpg"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readexactly(100)
+        writer.transport.abort()
+    await asyncio.sleep(0.5)
+    assert (await site.text("/livez"))[0] == 200
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -25,6 +25,7 @@ EVENTS: dict[str, str] = {
     "summary": "each interval, at most every minute: counts by health, published, failed, lateness",
     "picture_published": "debug: the store has taken a camera's picture",
     "attempt_failed": "debug: one attempt of a cycle failed",
+    "put_failed": "debug: the store did not take one object; store_failed tells when that is more than a moment",
     "picture_removed": "the public picture of a camera that is no longer run was deleted",
     "state_not_saved": "a file in the state folder could not be written; the service goes on without it",
     "internal": "our fault in a camera's cycle, to be reported; the camera is tried again at its next slot",

@@ -60,7 +60,7 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
     returned closes itself at the end of the process.
     """
     out = stream or sys.stdout
-    sink: Sink = FileSink(settings.log_file) if settings.log_file else StreamSink(out.fileno())
+    sink: Sink = FileSink(settings.log_file) if settings.log_file else StreamSink(_descriptor(out))
     render = _json_line if settings.log_format == "json" else _text_renderer(None if settings.log_file else out)
     hide_secrets(settings)
     writer = Writer(sink, lambda count: render("warning", "log_lines_dropped", {"count": count}))
@@ -84,6 +84,16 @@ def hide_secrets(source: object) -> None:
 def hide_texts(secrets: Iterable[str]) -> None:
     """The same for secrets that are plain strings already."""
     _redactor.hide(secrets)
+
+
+def _descriptor(stream: TextIO | None) -> int:
+    """A stream in place of sys.stdout may have none: then the process's own. A process may be without any stdout."""
+    if stream is None:
+        return os.open(os.devnull, os.O_WRONLY)
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return 1
 
 
 class _Lines:
@@ -177,10 +187,7 @@ def _text_value(value: Any) -> str:
 def _is_journal(out: TextIO) -> bool:
     """journald stamps each line itself. JOURNAL_STREAM names its socket (systemd.exec(5)), but children that were
     redirected inherit the variable, so the stream itself is compared."""
-    try:
-        stat = os.fstat(out.fileno())
-    except (OSError, ValueError):
-        return False
+    stat = os.fstat(_descriptor(out))
     return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
 
 

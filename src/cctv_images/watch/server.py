@@ -139,17 +139,18 @@ def _app(fleet: Fleet, clock: Clock, image_path: ImagePath, answer_s: float) -> 
 def _time_limit(seconds: float) -> Middleware:
     @web.middleware
     async def within_time(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Writes the answer here, so that a client that does not read cannot hold it for ever."""
+        """Writes the answer here, so that a client that does not read cannot hold it for ever, nor one that leaves
+        fill the log."""
         try:
             async with asyncio.timeout(seconds):
                 response = await handler(request)
                 await response.prepare(request)
                 await response.write_eof()
                 return response
-        except TimeoutError:
+        except (TimeoutError, ConnectionError):
             if request.transport:
                 request.transport.abort()
-            return web.Response(status=408)
+            return web.Response(status=408)  # for nobody: aiohttp wants one
 
     return within_time
 
