@@ -79,13 +79,17 @@ def _reload(parser: argparse.ArgumentParser) -> None:
 
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cameras", type=_count, default=60, metavar="N", help="how many to simulate (default: 60)")
-    parser.add_argument("--inventory", metavar="FILE", help="play the cameras of this list instead")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--cameras", type=_count, metavar="N", help="how many to simulate (default: each make and each fault once)"
+    )
+    what.add_argument("--inventory", metavar="FILE", help="play the cameras of this list instead")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the list with the simulated addresses to FILE")
     parser.add_argument("--port", type=_port, default=0, metavar="PORT", help="of all cameras (default: a free one)")
     parser.add_argument(
         "--sick", type=_share, default=0.2, metavar="SHARE", help="share of sick cameras, 0 to 1 (default: 0.2)"
     )
+    parser.add_argument("--static", action="store_true", help="one prepared picture for all: costs the least")
 
 
 def _count(text: str) -> int:
@@ -126,7 +130,8 @@ COMMANDS = (
         "the daemon over simulated cameras; needs nothing configured",
         "Simulates cameras of every make, some of them sick, each at its own loopback address; publishes their "
         "pictures into ./demo/store every ten seconds; shows them on http://127.0.0.1:8080. Your settings are left "
-        "alone, but for CCTV_LISTEN, CCTV_INTERVAL and CCTV_LOG_LEVEL from the environment. Ctrl-C ends everything.",
+        "alone, but for CCTV_LISTEN, CCTV_INTERVAL, CCTV_LOG_FORMAT and CCTV_LOG_LEVEL from the environment. "
+        "`cctv-images status` in the same folder shows the cameras, too. Ctrl-C ends everything.",
         "cctv-images demo\ncctv-images demo --cameras 200\nCCTV_LISTEN=127.0.0.1:8081 cctv-images demo",
         "it could not start",
         _demo,

@@ -131,17 +131,14 @@ def load_settings(
     env_file: Path | None,
     environ: Mapping[str, str] | None = None,
     *,
-    defaults: Mapping[str, str] | None = None,
     optional: Collection[str] = (),
 ) -> Settings:
     """Reads and checks everything. Raises ConfigError with one sentence per mistake.
 
-    env_file must be readable when given. defaults are what a command brings itself (names as in the environment);
-    optional are required names that a command can do without: they are then empty.
+    env_file must be readable when given. optional: required names that a command can do without; they are then empty.
     """
     environ = os.environ if environ is None else environ
     sources = Sources(KNOWN, SECRETS | AWS_NAMES.keys())
-    sources.found = {name: Found(value, "built in") for name, value in (defaults or {}).items()}
     if env_file is not None:
         sources.add_dotenv(env_file)
     if folder := environ.get("CREDENTIALS_DIRECTORY"):

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cctv_images.acquire.recipes import RECIPES
+from cctv_images.clock import RealClock
 from cctv_images.commands import surroundings
-from cctv_images.commands.asking import inventory_source
 from cctv_images.commands.common import be_quiet, env_file, print_json, run_async, say, settings_for
 from cctv_images.commands.online import Online, show_online, try_online
 from cctv_images.config.values import length
 from cctv_images.errors import EX_BAD, EX_OK, ConfigError, plain
 from cctv_images.inventory.parse import Inventory
 from cctv_images.inventory.source import InventoryUnavailable
+from cctv_images.parts import inventory_source
 from cctv_images.settings import Settings, fingerprint
 
 
@@ -55,7 +55,7 @@ async def _check(args: argparse.Namespace) -> Report:
     report = Report(settings, notes=_notes(settings))
     mistakes = surroundings.mistakes(settings)
     try:
-        report.inventory = (await inventory_source(settings).load()).inventory
+        report.inventory = (await inventory_source(settings, RealClock()).load()).inventory
     except ConfigError as exc:
         mistakes += exc.problems
     except InventoryUnavailable as exc:
@@ -110,7 +110,7 @@ def _show(report: Report, file: Path | None) -> None:
     if inventory is None:
         say(f"inventory  out of reach: {report.outage}")
     else:
-        _show_inventory(inventory, inventory_source(settings).name)
+        _show_inventory(inventory, inventory_source(settings, RealClock()).name)
     say(f"store      {settings.store}, key {settings.key}")
     attempts = f"{settings.attempts} attempt{'s' * (settings.attempts > 1)} of at most {length(settings.timeout)}"
     say(f"schedule   a picture of each camera every {length(settings.interval)}, {attempts}")
@@ -119,10 +119,26 @@ def _show(report: Report, file: Path | None) -> None:
         say(f"note       {note}")
     if report.online:
         show_online(report.online)
+    say("")
+    say(_verdict(report))
+
+
+def _verdict(report: Report) -> str:
+    """Everything that is not good, in one sentence."""
+    rejected = len(report.inventory.rejected) if report.inventory else 0
+    online = report.online or Online()
+    parts = [
+        "the inventory is out of reach" if report.outage else "",
+        f"{rejected} row{'s' * (rejected > 1)} of the inventory rejected" if rejected else "",
+        "the store fails" if online.store else "",
+        f"{len(online.failing)} of {len(online.answers)} cameras gave no picture" if online.failing else "",
+    ]
+    found = "; ".join(part for part in parts if part)
+    return f"{found[:1].upper()}{found[1:]}." if found else "No mistakes found."
 
 
 def _show_inventory(inventory: Inventory, name: str) -> None:
-    makes = ", ".join(f"{RECIPES[recipe].title} {count}" for recipe, count in _makes(inventory))
+    makes = ", ".join(f"{recipe} {count}" for recipe, count in _makes(inventory))
     states = ", ".join(f"{plain(state)} {count}" for state, count in inventory.counts.most_common())
     say(f"inventory  {plain(name)}: {len(inventory.cameras)} cameras" + (f" ({makes})" if makes else ""))
     say(f"           rows by state: {states or 'none'}")

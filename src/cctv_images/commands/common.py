@@ -49,8 +49,8 @@ def _drop(_logger: object, _level: str, _event: object) -> Any:
 
 
 def console() -> Console:
-    """For tables and sentences. Nothing that comes from a camera is read as markup."""
-    return Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    """For tables. Nothing from a camera is read as markup; nothing is cut where no terminal says how wide."""
+    return Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 400)
 
 
 def say(text: str) -> None:

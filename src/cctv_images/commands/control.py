@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,11 @@ def _socket(settings: Settings) -> Path:
 
 def _sentence(answer: dict[str, Any]) -> str:
     """What the daemon has done, e.g. "started 3, stopped 0"."""
-    parts = [f"{plain(key)} {_value(value)}" for key, value in answer.items() if value not in (None, [], "")]
+    parts = [
+        f"{plain(key).replace('_', ' ')} {_value(value)}"
+        for key, value in answer.items()
+        if value not in (None, [], "")
+    ]
     return (", ".join(parts) or "done") + "."
 
 
@@ -71,22 +76,38 @@ def _value(value: object) -> str:
 def _show(answer: dict[str, Any]) -> None:
     fleet, cameras = answer.get("fleet", {}), answer.get("cameras", [])
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("camera", "health", "error_state", "since", "captured", "fails", "name", "detail"):
-        table.add_column(heading, no_wrap=heading != "detail", overflow="fold")
+    for heading in ("camera", "health", "error_state", "for", "picture"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("fails", justify="right")
+    table.add_column("name", no_wrap=True, max_width=34)
+    table.add_column("detail", overflow="fold")
     for camera in sorted(cameras, key=_badness):
-        health = str(camera.get("health"))
-        cells = [
-            camera.get(k) for k in ("id", "health", "error_state", "since", "captured_at", "failures", "name", "detail")
-        ]
-        table.add_row(
-            *[
-                Text(plain(cell) if cell else "", STYLES.get(health, "") if i == 1 else "")
-                for i, cell in enumerate(cells)
-            ]
-        )
+        table.add_row(*_cells(camera, fleet.get("time")))
     out = console()
     out.print(table)
     out.print(Text(_headline(fleet), "" if fleet.get("well", True) else "red"))
+
+
+def _cells(camera: dict[str, Any], now: str | None) -> list[Text]:
+    health = str(camera.get("health"))
+    picture = _age(camera.get("last_picture_at"), now)
+    shown = [
+        *(camera.get("id"), health, camera.get("error_state"), _age(camera.get("since"), now)),
+        f"{picture} ago" if picture else "never",
+        *(camera.get("failures") or "", camera.get("name"), camera.get("detail")),
+    ]
+    return [Text(plain(cell or ""), STYLES.get(health, "") if i == 1 else "") for i, cell in enumerate(shown)]
+
+
+def _age(moment: str | None, now: str | None) -> str:
+    """From one ISO 8601 moment to the other, in its two largest units."""
+    if not moment or not now:
+        return ""
+    seconds = max(0, int((datetime.fromisoformat(now) - datetime.fromisoformat(moment)).total_seconds()))
+    for unit, size, next_unit, next_size in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}{seconds % size // next_size:02d}{next_unit}"
+    return f"{seconds}s"
 
 
 def _badness(camera: dict[str, Any]) -> tuple[int, str, str]:

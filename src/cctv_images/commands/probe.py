@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from cctv_images.acquire.recipes import RECIPES
+from cctv_images.clock import RealClock
 from cctv_images.commands import CommandError
-from cctv_images.commands.asking import Answer, asker, inventory_source, rules
+from cctv_images.commands.asking import Answer, asker
 from cctv_images.commands.common import be_quiet, print_json, run_async, say, settings_for
 from cctv_images.errors import EX_BAD, EX_OK, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.parse import Inventory, parse
 from cctv_images.inventory.source import InventoryUnavailable
+from cctv_images.parts import inventory_source
 from cctv_images.settings import Settings
 
 AD_HOC = "probe"
@@ -48,14 +50,18 @@ async def _probe(args: argparse.Namespace, settings: Settings) -> Answer:
 def _ad_hoc(address: str, model: str | None, settings: Settings) -> Camera:
     """A camera out of a list of one, so that address and model are held to the inventory's rules."""
     row = {"camera_id": AD_HOC, "address": address} | ({"model": model} if model else {})
-    inventory = parse(json.dumps([row]).encode(), source_name="probe", rules=replace(rules(settings), columns={}))
+    inventory = parse(
+        json.dumps([row]).encode(),
+        source_name="probe",
+        rules=replace(inventory_source(settings, RealClock()).rules, columns={}),
+    )
     if not inventory.cameras:
         raise CommandError(f"this camera cannot be asked: {inventory.rejected[0].reason}.")
     return inventory.cameras[AD_HOC]
 
 
 async def _of_inventory(camera_id: str, settings: Settings) -> Camera:
-    source = inventory_source(settings)
+    source = inventory_source(settings, RealClock())
     try:
         inventory = (await source.load()).inventory
     except InventoryUnavailable as exc:
