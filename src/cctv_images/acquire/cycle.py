@@ -1,0 +1,36 @@
+"""What one cycle remembers from attempt to attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cctv_images.acquire.trace import Trace
+from cctv_images.errors import CameraError, ErrorState
+
+MAX_UNANSWERED = 2
+"""An unanswered offer may be repeated once."""
+
+
+@dataclass(slots=True)
+class FetchCycle:
+    """Make one per cycle and hand it to each of its attempts."""
+
+    trace: Trace | None = None
+    unanswered_offers: int = 0
+    login_refused: bool = False
+
+    def check_offer(self) -> None:
+        """Raises CameraError where this cycle must not offer a login again."""
+        if self.login_refused:
+            raise CameraError(ErrorState.AUTH, "the login was refused in this cycle")
+        if self.unanswered_offers >= MAX_UNANSWERED:
+            raise CameraError(ErrorState.DISCONNECTED, "the login was offered twice and never answered")
+
+    def offered(self) -> None:
+        self.unanswered_offers += 1
+
+    def answered(self) -> None:
+        self.unanswered_offers -= 1
+
+    def refused(self) -> None:
+        self.login_refused = True

@@ -1,0 +1,43 @@
+"""What one attempt did, step by step, for `probe`. Nothing secret gets in."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from cctv_images.errors import plain
+
+_SECRET_IN_QUERY = re.compile(r"([?&;][\w.-]*(?:pas|pwd|psw|token|secret|auth|key|user|usr)[\w.-]*)=[^&;\s]*", re.I)
+_SECRET_HEADERS = frozenset(("authorization", "set-cookie", "cookie"))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    at_ms: float
+    """Milliseconds since the attempt's begin."""
+    phase: str
+    """resolve, connect, request, answer, login, redirect, body, tolerant, error."""
+    text: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Trace:
+    steps: list[Step] = field(default_factory=list)
+    _begin: float = field(default_factory=time.perf_counter)
+
+    def add(self, phase: str, text: str, lines: Iterable[str] = ()) -> None:
+        at_ms = (time.perf_counter() - self._begin) * 1000
+        self.steps.append(Step(at_ms, phase, plain(text), tuple(plain(line) for line in lines)))
+
+
+def shown_target(target: str) -> str:
+    """Path and query with the values of whatever may be a credential hidden."""
+    return _SECRET_IN_QUERY.sub(r"\1=***", target)
+
+
+def shown_headers(headers: Iterable[tuple[str, str]]) -> list[str]:
+    """Header lines; login values and cookies hidden."""
+    return [f"{name}: {'***' if name.lower() in _SECRET_HEADERS else value}" for name, value in headers]
