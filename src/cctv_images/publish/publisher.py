@@ -165,7 +165,9 @@ class Publisher:
         self._make_room(job)
 
     def _make_room(self, latest: _Job) -> None:
-        excess = self._bytes - MAX_WAITING_BYTES
+        if self._bytes <= MAX_WAITING_BYTES:
+            return
+        excess = sum(job.size for job in self._jobs if not job.dropped) - MAX_WAITING_BYTES
         for job in self._jobs:
             if excess <= 0:
                 break
@@ -197,7 +199,9 @@ class Publisher:
                 lane.landed = job.captured_at
                 return result
             except TimeoutError:
-                late = StoreError("timeout", f"the store had not taken it within {left:.0f} s, when its time was over")
+                late = StoreError(
+                    "timeout", f"not taken within the {left:.0f} s that were left for it", transient=False
+                )
                 outcome = late if left >= FAIR_TRY_S else None
                 raise late from None
             except StoreError as error:
