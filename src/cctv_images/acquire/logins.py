@@ -22,6 +22,9 @@ from cctv_images.acquire.refusals import Account, Granted, InFlight, Moment, Ref
 from cctv_images.clock import Clock, iso
 from cctv_images.errors import CameraError, ErrorState
 
+VOUCHES_S = 10.0
+"""How long an acceptance lets any number of rows log in at once. Later, one row goes first: the password may have been
+changed meanwhile, and 32 rows of a recorder that learn it together would lock the account."""
 PATIENCE_S = 5.0
 """How long a hung answer holds up the other rows of a device that has accepted the account."""
 POLL_S = 0.2
@@ -47,6 +50,8 @@ class _Standing:
     account: Account
     proven: bool = False
     """Accepted in this process, and not refused since: asks nothing of the disk."""
+    vouched_until: float = 0.0
+    """Monotonic seconds."""
     refusals: int = 0
     told: bool = False
     """on_refused has been called for this run of refusals."""
@@ -122,7 +127,7 @@ class LoginGuard:
         """
         account = Account(host.lower(), login.username, login.password.get_secret_value())
         standing = self._standings.setdefault(account, _Standing(account))
-        waited = await _turn(standing)
+        waited = await self._turn(standing)
         standing.holder = offer = Offer(self, standing, row)
         try:
             if not standing.proven:
@@ -160,6 +165,19 @@ class LoginGuard:
         """Writes what is still to be written."""
         await asyncio.to_thread(self._count.close)
 
+    async def _turn(self, standing: _Standing) -> bool:
+        """Waits until another offer of the account is answered; True if one was refused meanwhile."""
+        refusals = standing.refusals
+        loop = asyncio.get_running_loop()
+        while (holder := standing.holder) is not None and self._clock.monotonic() >= standing.vouched_until:
+            left = holder.since + PATIENCE_S - loop.time() if standing.proven else None
+            if left is not None and left <= 0:
+                break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await standing.changed.wait()
+        return standing.refusals != refusals
+
     async def _admitted(self, account: Account, row: str, waited: bool) -> Granted:
         while True:
             asked = self._count.admit(account, row, self._now(), waited=waited)
@@ -196,9 +214,11 @@ class LoginGuard:
     def _settle(self, offer: Offer, standing: _Standing, row: str, verdict: Verdict) -> None:
         if verdict == "accepted" and standing.refusals == offer.refusals_before:
             standing.proven = True
+            standing.vouched_until = self._clock.monotonic() + VOUCHES_S
             standing.told = False
         if verdict == "refused":
             standing.proven = False
+            standing.vouched_until = 0.0
             standing.refusals += 1
             if not standing.told:
                 standing.told = True
@@ -221,20 +241,6 @@ class LoginGuard:
 
     def _now(self) -> Moment:
         return Moment(self._clock.time(), self._clock.monotonic(), self._boot)
-
-
-async def _turn(standing: _Standing) -> bool:
-    """Waits until no other offer of the account is in flight; True if one was refused meanwhile."""
-    refusals = standing.refusals
-    loop = asyncio.get_running_loop()
-    while (holder := standing.holder) is not None:
-        left = holder.since + PATIENCE_S - loop.time() if standing.proven else None
-        if left is not None and left <= 0:
-            break
-        with suppress(TimeoutError):
-            async with asyncio.timeout(left):
-                await standing.changed.wait()
-    return standing.refusals != refusals
 
 
 def _boot_id() -> str:
