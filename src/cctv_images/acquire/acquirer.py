@@ -191,6 +191,8 @@ def _place(camera: Camera) -> Place:
     try:
         host = camera.host if camera.host.isascii() else camera.host.encode("idna").decode()
         port = camera.port or (recipe.port if camera.scheme == "http" else None) or DEFAULT_PORTS[camera.scheme]
+        if not host:
+            raise ValueError
         return Place(camera.scheme, host.lower(), port, wire_target(recipe.target(camera)))
     except ValueError:
         raise CameraError(ErrorState.DNS, "not a host name") from None

@@ -32,6 +32,8 @@ _CERTIFICATE = {
 }
 """OpenSSL's X509_V_ERR numbers."""
 
+_CUT = "the camera closed the connection during the handshake: its TLS may be too old"
+
 _HANDSHAKE = {
     "WRONG_VERSION_NUMBER": "the port does not speak TLS, or a version that is too old",
     "HTTP_REQUEST": "the port does not speak TLS",
@@ -42,7 +44,7 @@ _HANDSHAKE = {
     "NO_CIPHERS_AVAILABLE": "no common cipher suite",
     "DH_KEY_TOO_SMALL": "the camera's key is too weak",
     "EE_KEY_TOO_SMALL": "the camera's key is too weak",
-    "UNEXPECTED_EOF_WHILE_READING": "the camera closed the connection during the handshake",
+    "UNEXPECTED_EOF_WHILE_READING": _CUT,
 }
 
 
@@ -97,7 +99,7 @@ def connecting(error: Exception, *, secure: bool = False) -> CameraError:
         case TimeoutError():
             return unanswered_connection()
         case ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError() if secure:
-            return CameraError(ErrorState.TLS, "the camera closed the connection during the handshake")
+            return CameraError(ErrorState.TLS, _CUT)
         case OSError():
             return CameraError(ErrorState.UNREACHABLE, _reason(error))
         case _:
