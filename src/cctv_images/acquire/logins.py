@@ -131,7 +131,7 @@ class LoginGuard:
         standing.holder = offer = Offer(self, standing, row)
         try:
             if not standing.proven:
-                offer.granted = await self._admitted(account, row, waited)
+                offer.granted = await self._admitted(standing, row, waited)
             yield offer
         finally:
             offer._close("unanswered")
@@ -178,7 +178,8 @@ class LoginGuard:
                     await standing.changed.wait()
         return standing.refusals != refusals
 
-    async def _admitted(self, account: Account, row: str, waited: bool) -> Granted:
+    async def _admitted(self, standing: _Standing, row: str, waited: bool) -> Granted:
+        account = standing.account
         while True:
             asked = self._count.admit(account, row, self._now(), waited=waited)
             try:
@@ -187,7 +188,7 @@ class LoginGuard:
                 asked.add_done_callback(lambda done: self._withdraw(account, row, done))
                 raise
             except (sqlite3.Error, OSError) as error:
-                return await self._unrecorded(account, error)
+                return await self._unrecorded(standing, error)
             if isinstance(verdict, Granted):
                 return verdict
             if isinstance(verdict, Withheld):
@@ -195,10 +196,11 @@ class LoginGuard:
             waited = True
             await asyncio.sleep(POLL_S)
 
-    async def _unrecorded(self, account: Account, error: Exception) -> Granted:
-        """When the count cannot be kept, only a login that has worked before is offered."""
+    async def _unrecorded(self, standing: _Standing, error: Exception) -> Granted:
+        """When the count cannot be kept, only what has worked before, and was not refused since, is offered."""
         with suppress(sqlite3.Error, OSError):
-            if await asyncio.wrap_future(self._count.untroubled(account, self._now())):
+            untroubled = await asyncio.wrap_future(self._count.untroubled(standing.account, self._now()))
+            if untroubled and not standing.told:
                 return Granted(None, proven=True, last_chance=False)
         raise self._unkept(error) from None
 

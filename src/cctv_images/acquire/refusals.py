@@ -206,9 +206,11 @@ class RefusalCount:
     def _hidden(self, db: sqlite3.Connection, account: Account) -> bytes:
         """The secret, salted and hashed the slow way, so that the file does not give it away."""
         if account.secret not in self._keys:
-            (salt,) = db.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()
+            salt = db.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()
+            if salt is None:
+                raise sqlite3.DatabaseError("no salt")
             secret = account.secret.encode("utf-8", "surrogatepass")
-            self._keys[account.secret] = hashlib.scrypt(secret, salt=salt, n=2**13, r=8, p=1, dklen=32)
+            self._keys[account.secret] = hashlib.scrypt(secret, salt=salt[0], n=2**13, r=8, p=1, dklen=32)
         key = self._keys[account.secret]
         return hmac.digest(key, f"{account.host}\0{account.username}".encode("utf-8", "surrogatepass"), "sha256")
 
