@@ -37,6 +37,7 @@ class Fault(StrEnum):
     ICY = "icy"
     ENDLESS_HEADERS = "endless_headers"
     CHUNK_GARBAGE = "chunk_garbage"
+    RTSP = "rtsp"
 
     # Logins.
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a fault, no password
@@ -53,6 +54,7 @@ class Fault(StrEnum):
     BUSY_XML = "busy_xml"
     BUSY_XML_200 = "busy_xml_200"
     SERVER_ERROR = "server_error"
+    SCRIPT_IN_REASON = "script_in_reason"
     NO_CONTENT = "no_content"
     REDIRECTED = "redirected"
     REDIRECTED_METADATA = "redirected_metadata"
@@ -86,6 +88,8 @@ class Fault(StrEnum):
     LOWER_CASE = "lower_case"
     NO_REASON = "no_reason"
     NO_LENGTH = "no_length"
+    NO_HEADER = "no_header"
+    TWO_ANSWERS = "two_answers"
     CHUNKED = "chunked"
     GZIP = "gzip"
     FALSE_GZIP = "false_gzip"
@@ -148,6 +152,7 @@ FAULTS: dict[Fault, FaultFacts] = {
     Fault.ICY: FaultFacts(_E.BAD_RESPONSE, "answers in the protocol of radio streams"),
     Fault.ENDLESS_HEADERS: FaultFacts(_E.BAD_RESPONSE, "its header never ends"),
     Fault.CHUNK_GARBAGE: FaultFacts(_E.BAD_RESPONSE, "its chunk sizes are no numbers, its chunks noise"),
+    Fault.RTSP: FaultFacts(_E.BAD_RESPONSE, "answers as a video server"),
     Fault.WRONG_PASSWORD: FaultFacts(_E.AUTH, "has another password than the list", login=True),
     Fault.LOCKED: FaultFacts(_E.AUTH, "has locked the account", login=True),
     Fault.FORBIDDEN: FaultFacts(_E.AUTH, "knows the account, but it may not see pictures", login=True),
@@ -160,6 +165,7 @@ FAULTS: dict[Fault, FaultFacts] = {
     Fault.BUSY_XML: FaultFacts(_E.BUSY, "answers 503 with Device Busy in XML", recipe="hikvision"),
     Fault.BUSY_XML_200: FaultFacts(_E.BUSY, "answers 200 with Device Busy in XML", recipe="hikvision"),
     Fault.SERVER_ERROR: FaultFacts(_E.HTTP_ERROR, "answers 500"),
+    Fault.SCRIPT_IN_REASON: FaultFacts(_E.HTTP_ERROR, "answers 500 with markup and terminal codes in the reason"),
     Fault.NO_CONTENT: FaultFacts(_E.HTTP_ERROR, "answers 204"),
     Fault.REDIRECTED: FaultFacts(_E.REDIRECTED, "sends to another host"),
     Fault.REDIRECTED_METADATA: FaultFacts(_E.REDIRECTED, "sends to the cloud's metadata address"),
@@ -189,6 +195,8 @@ FAULTS: dict[Fault, FaultFacts] = {
     Fault.LOWER_CASE: FaultFacts(None, "spells http/1.1 in small letters"),
     Fault.NO_REASON: FaultFacts(None, "a status without its reason"),
     Fault.NO_LENGTH: FaultFacts(None, "no length, closes at the end"),
+    Fault.NO_HEADER: FaultFacts(None, "the bare picture, no header at all"),
+    Fault.TWO_ANSWERS: FaultFacts(None, "two answers to one request"),
     Fault.CHUNKED: FaultFacts(None, "sends chunks"),
     Fault.GZIP: FaultFacts(None, "packs the picture unasked"),
     Fault.FALSE_GZIP: FaultFacts(None, "says gzip and sends it plain"),

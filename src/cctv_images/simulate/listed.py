@@ -63,8 +63,10 @@ def listed_fleet(data: bytes, source_name: str, *, sick_share: float = 0.0) -> L
         source_name=source_name,
         rules=Rules(lambda m: r.name if (r := find_recipe(m)) is not None else None, nearest, shortest_interval_s=0.0),
     )
+    named, address = columns["camera_id"], columns["address"]
+    urls = {str(r.cells.get(named, "")).strip() for r in table.rows if _own_path(str(r.cells.get(address, "")))}
     cameras = [
-        _animal(i, camera, fault)
+        _animal(i, camera, fault, camera.path if camera.camera_id in urls else None)
         for i, (camera, fault) in enumerate(
             zip(inventory.cameras.values(), spread(SICK, len(inventory.cameras), sick_share), strict=True)
         )
@@ -92,7 +94,7 @@ def _own_path(address: str) -> str:
     return "/" + rest.partition("/")[2] if found and "/" in rest else ""
 
 
-def _animal(number: int, camera: Camera, fault: Fault) -> SimulatedCamera:
+def _animal(number: int, camera: Camera, fault: Fault, path: str | None) -> SimulatedCamera:
     persona = _persona(camera, number)
     return with_account(
         SimulatedCamera(
@@ -103,7 +105,7 @@ def _animal(number: int, camera: Camera, fault: Fault) -> SimulatedCamera:
             camera.name or camera.camera_id,
             camera.latitude or 0.0,
             camera.longitude or 0.0,
-            path=camera.path,
+            path=path,
             targets=frozenset({RECIPES[camera.recipe].target(camera)}),
         ),
         number,

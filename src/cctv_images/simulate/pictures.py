@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import time
 from collections import OrderedDict
@@ -78,16 +79,12 @@ class StaticPictures:
     """One JPEG of about `size` bytes, 1280x720, for all. unique: a comment segment makes each answer one of its own."""
 
     def __init__(self, *, size: int = 100_000, unique: bool = False) -> None:
-        scene = Scene.of(1).at(1_700_000_000.0, "Static")
-        self._forms: dict[str, bytes] = {"jpeg": _about(scene, size)}
-        self._scene = scene
+        self._size = size
         self._unique = unique
         self._count = 0
 
     def get(self, camera: SimulatedCamera, form: str = "jpeg") -> bytes:
-        picture = self._forms.get(form)
-        if picture is None:
-            picture = self._forms[form] = encoded(self._scene, form)
+        picture = _prepared(self._size, form)
         if not self._unique or form != "jpeg":
             return picture
         self._count += 1
@@ -109,6 +106,12 @@ def encoded(picture: Image.Image, form: str = "jpeg", quality: int = _QUALITY) -
         case _:
             picture.save(out, "JPEG", quality=quality, progressive=form == "progressive")
     return out.getvalue()
+
+
+@functools.cache
+def _prepared(size: int, form: str) -> bytes:
+    scene = Scene.of(1).at(1_700_000_000.0, "Static")
+    return _about(scene, size) if form == "jpeg" else encoded(scene, form)
 
 
 def _about(picture: Image.Image, size: int) -> bytes:
