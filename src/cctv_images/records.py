@@ -87,6 +87,8 @@ class Fleet:
     """Objects taken by the store since the start, by kind."""
     failed: Counter[str] = field(default_factory=Counter)
     """Failed cycles since the start, by error_state."""
+    put_failures: int = 0
+    """Objects that the store had not taken when their time was over."""
     cycles_total: int = 0
     slots_skipped: int = 0
     latenesses: deque[float] = field(default_factory=lambda: deque(maxlen=4096))

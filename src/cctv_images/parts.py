@@ -1,0 +1,58 @@
+"""Builds what the service and the commands both need, from settings alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cctv_images.acquire import Acquirer
+from cctv_images.acquire.logins import LoginGuard
+from cctv_images.acquire.recipes import find_recipe, nearest
+from cctv_images.clock import Clock
+from cctv_images.config.rules import pauses_s
+from cctv_images.errors import ConfigError
+from cctv_images.inventory.rows import Rules
+from cctv_images.inventory.source import InventorySource
+from cctv_images.settings import Settings
+
+
+def inventory_source(settings: Settings, clock: Clock) -> InventorySource:
+    def recipe_name(model: str) -> str | None:
+        recipe = find_recipe(model)
+        return recipe.name if recipe else None
+
+    rules = Rules(
+        find_recipe=recipe_name,
+        nearest=nearest,
+        credentials=frozenset(settings.credentials),
+        columns=settings.inventory_columns,
+        shortest_interval_s=settings.attempts * settings.timeout + pauses_s(settings),
+    )
+    return InventorySource(settings.inventory, rules, settings.state_dir, clock, settings.inventory_headers_map())
+
+
+def login_guard(
+    settings: Settings, clock: Clock, on_refused: Callable[[str, str], None] = lambda host, username: None
+) -> LoginGuard:
+    """The count of refused logins that daemon and commands share."""
+    return LoginGuard(settings.state_dir / "logins.sqlite", clock, on_refused=on_refused)
+
+
+def acquirer(settings: Settings, guard: LoginGuard) -> Acquirer:
+    return Acquirer(
+        timeout_s=settings.timeout,
+        max_bytes=settings.max_image_bytes,
+        credentials=settings.credentials,
+        default_login=settings.default_login,
+        networks=settings.camera_networks,
+        default_login_networks_only=settings.inventory_is_remote,
+        guard=guard,
+    )
+
+
+def make_state_folder(path: Path) -> None:
+    """Raises ConfigError where there can be none."""
+    try:
+        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(f"CCTV_STATE_DIR = {path}: no folder can be made there: {exc.strerror}.") from None

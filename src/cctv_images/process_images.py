@@ -1,0 +1,448 @@
+"""The service: builds everything in one place, keeps one task per camera, follows the inventory.
+
+`serve` is the daemon; with once=True it is a function that makes one cycle per camera and returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from cctv_images import __version__, parts
+from cctv_images.clock import RealClock
+from cctv_images.errors import EX_BAD, EX_OK, ConfigError, ErrorState, StoreError, plain
+from cctv_images.inventory.camera import Camera
+from cctv_images.inventory.changes import Changes, ReloadRefused, changes
+from cctv_images.inventory.source import InventorySource, InventoryUnavailable, Loaded
+from cctv_images.process.fallback import load_fallback
+from cctv_images.process.verify import Verifier
+from cctv_images.publish import Publication, Publisher, Store, open_store
+from cctv_images.publish.folder import FolderStore
+from cctv_images.records import CameraRecord, Fleet
+from cctv_images.removals import Removals
+from cctv_images.roster import PACE_S, Roster
+from cctv_images.settings import Settings, fingerprint, fingerprint_mistake, load_settings, restart_needed
+from cctv_images.states import Policy
+from cctv_images.uplink import UplinkGate
+from cctv_images.watch.control import ControlServer
+from cctv_images.watch.server import WebServer
+from cctv_images.watch.systemd import Heartbeat, notify, service_gate
+from cctv_images.watch.views import Totals, cameras_json, summary_figures
+from cctv_images.worker import CameraWorker, Tools
+
+log = structlog.get_logger()
+
+DRAIN_S = 7.0
+"""How long cycles under way may take to finish at a stop; the whole stop takes less than ten seconds."""
+TICK_S = 1.0
+SUMMARY_AT_MOST_EVERY_S = 60.0
+DEBTS_EVERY_S = 30.0
+INVENTORY_RETRY_S = 60.0
+SCOUTS = 10
+SCOUT_EVERY_S = 60.0
+ONCE_AT_A_TIME = 1000
+
+
+async def serve(
+    settings: Settings,
+    *,
+    env_file: Path | None = None,
+    once: bool = False,
+    progress: Callable[[CameraRecord, int], None] | None = None,
+) -> int:
+    """Runs until SIGTERM or SIGINT; with once=True, one cycle per camera. Returns the exit code.
+
+    progress(record, total) is called after each camera's cycle of `once`. Raises ConfigError before the first request.
+    """
+    if mistake := fingerprint_mistake(settings):
+        log.error("settings_differ", detail=mistake)
+        raise ConfigError(mistake)
+    async with AsyncExitStack() as stack:
+        service = Service(settings, env_file)
+        await service.open(stack)
+        return await service.run_once(progress) if once else await service.run(stack)
+
+
+class Service:
+    """The household around the cameras. If one of its own tasks dies, the process ends and systemd restarts it."""
+
+    def __init__(self, settings: Settings, env_file: Path | None) -> None:
+        self.settings = settings
+        self.env_file = env_file
+        self.clock = RealClock()
+        self.fleet = Fleet(self.clock.time(), fingerprint=fingerprint(settings))
+        self.running: dict[str, Camera] = {}
+        self.stopping = asyncio.Event()
+        self.debts_due = asyncio.Event()
+        self.gate = UplinkGate(settings.uplink_hold)
+        self._reloading = asyncio.Lock()
+        self._uplink_since: float | None = None
+        self._next_scouts = 0.0
+        self._copies: FolderStore | None = None
+        self._copies_ok = True
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Builds everything. Raises ConfigError; asks no camera and no store."""
+        settings, clock = self.settings, self.clock
+        parts.make_state_folder(settings.state_dir)
+        fallback = load_fallback(settings.fallback_image)
+        store = await open_store(settings)
+        self.publisher = Publisher(store, clock, on_sick=self._on_sick, on_well=self._on_well)
+        stack.push_async_callback(self.publisher.close)
+        self.source = parts.inventory_source(settings, clock)
+        self.guard = parts.login_guard(settings, clock, self._on_refused)
+        stack.push_async_callback(self.guard.close)
+        self.acquirer = parts.acquirer(settings, self.guard)
+        stack.push_async_callback(self.acquirer.close)
+        self.verifier = Verifier(settings.max_image_pixels)
+        stack.callback(self.verifier.close)
+        self.images = store.root if isinstance(store, FolderStore) else settings.state_dir / "current"
+        if settings.listen and not isinstance(store, FolderStore):
+            self._copies = await FolderStore.open(self.images.absolute())
+            stack.push_async_callback(self._copies.close)
+        self.tools = Tools(
+            clock=clock,
+            acquirer=self.acquirer,
+            verifier=self.verifier,
+            publisher=self.publisher,
+            fleet=self.fleet,
+            gate=self.gate,
+            policy=Policy(settings.failure_limit, settings.refusal_limit, settings.fallback_after),
+            fallback=fallback,
+            key=settings.key,
+            attempts=settings.attempts,
+            backoff_s=settings.backoff,
+            timeout_s=settings.timeout,
+            on_uplink=self._on_uplink,
+            keep_copy=self._keep_copy if self._copies else None,
+        )
+        self.roster = Roster(self.fleet, self.tools, settings.interval, clock.time() - clock.monotonic())
+        self.removals = Removals(
+            settings.state_dir / "removed.json",
+            settings.removed,
+            settings.key,
+            settings.interval,
+            fallback,
+            self.publisher,
+            clock,
+        )
+
+    # --- once, and for ever ---
+
+    async def run_once(self, progress: Callable[[CameraRecord, int], None] | None) -> int:
+        try:
+            loaded = await self.source.load()
+        except InventoryUnavailable as exc:
+            raise ConfigError(f"CCTV_INVENTORY: {exc}") from None
+        self._report_inventory(loaded)
+        workers = [self.roster.enlist(camera) for camera in loaded.inventory.cameras.values()]
+        places = asyncio.Semaphore(ONCE_AT_A_TIME)
+
+        async def turn(worker: CameraWorker) -> None:
+            async with places:
+                await worker.turn(self.clock.monotonic())
+            if progress:
+                progress(worker.record, len(workers))
+
+        turns = [asyncio.create_task(turn(w), name=f"camera:{w.record.camera.camera_id}") for w in workers]
+        if turns:
+            await asyncio.wait(turns)
+        return EX_BAD if self.fleet.put_failures else EX_OK
+
+    async def run(self, stack: AsyncExitStack) -> int:
+        settings, loop = self.settings, asyncio.get_running_loop()
+        control = ControlServer(settings.control, self)
+        await control.open()
+        stack.push_async_callback(control.close)
+        if settings.listen:
+            page = WebServer(self.fleet, self.clock, self.image_path)
+            await page.open(settings.listen)
+            stack.push_async_callback(page.close)
+        loaded = await self._first_inventory()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        log.info(
+            "service_started",
+            version=__version__,
+            store=settings.store,
+            interval=settings.interval,
+            fingerprint=self.fleet.fingerprint,
+        )
+        async with asyncio.TaskGroup() as household:
+            chores = [household.create_task(chore, name=name) for name, chore in self._chores(loaded).items()]
+            await self.stopping.wait()
+            notify("STOPPING=1")
+            log.info("service_stopping", cameras=len(self.roster.tasks))
+            await self.roster.drain(DRAIN_S)
+            for chore in chores:
+                chore.cancel()
+        log.info("service_stopped", published=self.fleet.published.total())
+        return EX_OK
+
+    def _chores(self, loaded: Loaded | None) -> dict[str, Coroutine[Any, Any, None]]:
+        gate = service_gate(self.fleet, self.clock, {"picture threads": self.verifier.alive})
+        return {
+            "inventory": self._follow_inventory(loaded),
+            "summary": self._summarise(),
+            "every second": self._every_second(),
+            "debts": self._pay_debts(),
+            "heartbeat": Heartbeat(self.fleet, gate).run(),
+        }
+
+    # --- inventory ---
+
+    async def _first_inventory(self) -> Loaded | None:
+        """The inventory at the start: fresh, else the last good one, else None: it is then tried until it comes."""
+        try:
+            return await self.source.load()
+        except InventoryUnavailable as exc:
+            last_good = await self.source.last_good()
+            self._report_stale(str(exc), "the last good one" if last_good else "none until it comes")
+            return last_good
+
+    async def _follow_inventory(self, loaded: Loaded | None) -> None:
+        notify("READY=1")
+        if loaded is None:
+            loaded = await self._await_inventory()
+        await self._begin(loaded)
+        while True:
+            refresh = self.settings.inventory_refresh
+            await self.clock.sleep(INVENTORY_RETRY_S if self.fleet.inventory_stale else refresh or INVENTORY_RETRY_S)
+            if self.fleet.inventory_stale or self.settings.inventory_refresh:
+                await self._refresh()
+
+    async def _await_inventory(self) -> Loaded:
+        while True:
+            await self.clock.sleep(INVENTORY_RETRY_S)
+            with contextlib.suppress(InventoryUnavailable):
+                return await self.source.load()
+
+    async def _begin(self, loaded: Loaded) -> None:
+        inventory, before = loaded.inventory, await self.source.last_good()
+        await self._take(loaded, inventory.cameras)
+        self.roster.start(inventory.cameras.values(), self.settings.startup_spread)
+        await self.roster.pause(inventory.paused)
+        gone = before.inventory.cameras.keys() - inventory.cameras.keys() if before else ()
+        await self.removals.update(gone, inventory.cameras)
+        self.debts_due.set()
+
+    async def _take(self, loaded: Loaded, running: dict[str, Camera]) -> None:
+        self.running = dict(running)
+        self.fleet.inventory_source, self.fleet.inventory_loaded_at = self.source.name, self.clock.time()
+        self.fleet.inventory_stale = loaded.saved_at is not None
+        self._report_inventory(loaded)
+        if loaded.saved_at is None and (problem := await self.source.keep(loaded)):
+            log.warning("state_not_saved", detail=problem)
+
+    def _report_inventory(self, loaded: Loaded) -> None:
+        inventory, known = loaded.inventory, set(self.fleet.rejected_rows)
+        for row in inventory.rejected:
+            if str(row) not in known:
+                log.warning("inventory_row_rejected", camera_id=row.camera_id, detail=str(row))
+        self.fleet.rejected_rows = [str(row) for row in inventory.rejected]
+        log.info(
+            "inventory_loaded",
+            source=self.source.name,
+            cameras=len(inventory.cameras),
+            rejected=len(inventory.rejected),
+            states=", ".join(f"{word or 'unnamed'} {count}" for word, count in inventory.counts.items()),
+        )
+
+    def _report_stale(self, reason: str, using: str) -> None:
+        if not self.fleet.inventory_stale:
+            self.fleet.inventory_stale = True
+            log.error("inventory_stale", detail=reason, using=using)
+
+    async def _refresh(self) -> None:
+        """Re-reads the inventory alone; a refresh never revives a camera, and a bad one changes nothing."""
+        async with self._reloading:
+            try:
+                loaded = await self.source.load()
+                plan = changes(self.running, loaded.inventory)
+            except (InventoryUnavailable, ConfigError, ReloadRefused) as exc:
+                self._report_stale(str(exc), "the one in force")
+                return
+            if self.fleet.inventory_stale or self._is_news(plan, loaded) or not plan.is_empty:
+                await self._apply(plan, loaded)
+
+    def _is_news(self, plan: Changes, loaded: Loaded) -> bool:
+        shown = {r.camera.camera_id: r.camera for r in self.fleet.cameras.values() if not r.camera.enabled}
+        rejected = [str(row) for row in loaded.inventory.rejected]
+        same = (self.running, shown, self.fleet.rejected_rows)
+        return same != (plan.unchanged | plan.kept, loaded.inventory.paused, rejected)
+
+    async def _apply(self, plan: Changes, loaded: Loaded) -> None:
+        await self._take(loaded, plan.cameras)
+        await self.roster.remove(self.fleet.cameras.keys() - self.running.keys() - loaded.inventory.paused.keys())
+        await self.roster.pause(loaded.inventory.paused)
+        await self.roster.restart(plan.restarted.values())
+        self.roster.start(plan.started.values(), min(self.settings.startup_spread, PACE_S * len(plan.started)))
+        await self.removals.update([*plan.removed, *plan.paused], self.running)
+        self.debts_due.set()
+
+    # --- what operators ask for (watch.control) ---
+
+    async def status(self) -> dict[str, Any]:
+        return cameras_json(self.fleet, self.clock.time(), self.clock.monotonic())
+
+    async def revive(self, camera_ids: Sequence[str] | None, offer_login: bool) -> dict[str, Any]:
+        """camera_ids None = all that are disabled. Raises ConfigError for ids that are not run."""
+        unknown = [i for i in camera_ids or () if i not in self.roster.workers]
+        if unknown:
+            raise ConfigError(f"no camera {', '.join(map(plain, unknown))} is run.")
+        records = [self.fleet.cameras[i] for i in (self.roster.workers if camera_ids is None else camera_ids)]
+        if offer_login:
+            for host in {record.camera.host for record in records}:
+                await self.guard.clear(host)
+        revived = await self.roster.revive(records, "asked for by an operator")
+        return {"revived": revived, "already_running": len(records) - len(revived)}
+
+    async def reload(self, force: bool) -> dict[str, Any]:
+        """Re-reads settings and inventory. Raises ConfigError with the reason; everything then stays as it was."""
+        async with self._reloading:
+            try:
+                settings, source, loaded, plan, store = await self._read_again(force)
+            except (ConfigError, InventoryUnavailable, ReloadRefused) as exc:
+                log.error("reload_refused", detail=str(exc))
+                raise ConfigError(str(exc)) from None
+            self.settings, self.source = settings, source
+            self.acquirer.update_credentials(settings.credentials, settings.default_login)
+            await self.publisher.swap(store)
+            await self._apply(plan, loaded)
+            revived = await self.roster.revive(self.fleet.cameras.values(), "reload")
+        return {
+            "cameras": len(self.running),
+            "started": len(plan.started),
+            "changed": len(plan.restarted),
+            "stopped": len(plan.removed) + len(plan.paused),
+            "kept": len(plan.kept),
+            "rejected_rows": self.fleet.rejected_rows,
+            "revived": len(revived),
+        }
+
+    async def _read_again(self, force: bool) -> tuple[Settings, InventorySource, Loaded, Changes, Store]:
+        settings = await asyncio.to_thread(load_settings, self.env_file)
+        if names := restart_needed(self.settings, settings):
+            raise ConfigError(f"{', '.join(names)} changed: that takes a restart.")
+        source = parts.inventory_source(settings, self.clock)
+        loaded = await source.load()
+        plan = changes(self.running, loaded.inventory, force=force)
+        return settings, source, loaded, plan, await open_store(settings)
+
+    def _on_refused(self, host: str, username: str) -> None:
+        log.error("credential_refused", host=host, username=plain(username))
+
+    def _on_hangup(self) -> None:
+        async def reload() -> None:
+            with contextlib.suppress(ConfigError):  # logged as reload_refused
+                await self.reload(force=False)
+
+        self._hangup = asyncio.create_task(reload(), name="reload")
+
+    # --- the store, and what is owed to it ---
+
+    def _on_sick(self, reason: str, detail: str) -> None:
+        store = self.fleet.store
+        store.ok, store.reason, store.detail, store.since = False, reason, detail, self.clock.time()
+        log.error("store_failed", reason=reason, detail=detail)
+
+    def _on_well(self) -> None:
+        store, now = self.fleet.store, self.clock.time()
+        log.info("store_recovered", reason=store.reason, seconds=round(now - store.since))
+        store.ok, store.reason, store.detail, store.since = True, "", "", now
+        self.debts_due.set()
+
+    async def _pay_debts(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DEBTS_EVERY_S):
+                    await self.debts_due.wait()
+            self.debts_due.clear()
+            if self.fleet.store.ok:
+                await self.roster.pay_debts()
+                await self.removals.work(self.fleet)
+
+    async def _keep_copy(self, publication: Publication) -> None:
+        """A copy for the page. That it fails is no reason to publish less."""
+        assert self._copies
+        try:
+            await self._copies.put(publication)
+        except StoreError as error:
+            if self._copies_ok:
+                log.warning("state_not_saved", detail=f"copies for the page: {error.detail}")
+            self._copies_ok = False
+        else:
+            self._copies_ok = True
+
+    def image_path(self, camera_id: str) -> Path:
+        return self.images / self.settings.key.format(camera_id=camera_id)
+
+    # --- our own network ---
+
+    def _on_uplink(self, event: str) -> None:
+        if event == "uplink_suspected":
+            self._uplink_since = self.fleet.uplink_suspected_since = self.clock.time()
+            self._next_scouts = self.clock.monotonic() + SCOUT_EVERY_S
+            log.error("uplink_suspected", detail="half or more of the healthy cameras fail: fallbacks are held")
+        else:
+            self.fleet.uplink_suspected_since = None
+            log.info("uplink_recovered")
+
+    # --- time ---
+
+    async def _every_second(self) -> None:
+        while True:
+            await self.clock.sleep(TICK_S)
+            self.fleet.store.waiting = self.publisher.waiting
+            self.fleet.starting = self.fleet.starting and not self._all_begun()
+            await self._watch_uplink()
+            await self._revive_in_time()
+
+    def _all_begun(self) -> bool:
+        return bool(self.fleet.inventory_loaded_at) and all(w.record.cycles for w in self.roster.workers.values())
+
+    async def _watch_uplink(self) -> None:
+        """Revives what was disabled during a suspicion once it is over, and looks whether it is."""
+        since, now = self._uplink_since, self.clock.monotonic()
+        if since is None:
+            return
+        lost = [r for r in self._disabled_but_for_login() if r.since >= since]
+        if self.gate.suspected_since is None:
+            self._uplink_since = None
+            await self.roster.revive(lost, "our network is back")
+        elif lost and now >= self._next_scouts:
+            self._next_scouts = now + min(self.settings.interval, SCOUT_EVERY_S)
+            self._scouting = asyncio.create_task(self._scout(lost), name="scouts")
+
+    async def _scout(self, lost: list[CameraRecord]) -> None:
+        well = await self.roster.scout(random.sample(lost, min(SCOUTS, len(lost))))
+        if well and self.gate.suspected_since is not None:
+            self._on_uplink(self.gate.clear())
+
+    async def _revive_in_time(self) -> None:
+        """CCTV_REVIVE_AFTER: a disabled camera is asked again, never one disabled for its login."""
+        after, now = self.settings.revive_after, self.clock.time()
+        if after:
+            due = [r for r in self._disabled_but_for_login() if now - r.since >= after]
+            await self.roster.revive(due, "its time has come")
+
+    def _disabled_but_for_login(self) -> list[CameraRecord]:
+        return [r for r in self.roster.disabled() if r.state.error_state is not ErrorState.AUTH]
+
+    async def _summarise(self) -> None:
+        totals = Totals.of(self.fleet, self.clock.monotonic())
+        while True:
+            await self.clock.sleep(max(SUMMARY_AT_MOST_EVERY_S, self.settings.interval))
+            now = self.clock.monotonic()
+            log.info("summary", **summary_figures(self.fleet, totals, now))
+            totals = Totals.of(self.fleet, now)
+            self.fleet.latenesses.clear()

@@ -1,0 +1,291 @@
+"""One camera's task: `run` for ever, `cycle` once. The only file that knows the road from camera to store."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+from cctv_images.acquire import FetchCycle, Still
+from cctv_images.clock import Clock
+from cctv_images.errors import OUR_NETWORK, CameraError, ErrorState, StoreError
+from cctv_images.inventory.camera import Camera
+from cctv_images.process.verify import Picture
+from cctv_images.publish.store import Publication, Receipt
+from cctv_images.records import CameraRecord, CycleRecord, Fleet
+from cctv_images.schedule import Timetable
+from cctv_images.states import CameraState, Failure, Health, Policy, Show, Step, after_failure, after_picture
+from cctv_images.uplink import WINDOW_S, UplinkGate, Verdict
+
+log = structlog.get_logger()
+
+BACKOFF_CAP_S = 30.0
+BUSY_PAUSE_S = 5.0
+"""A busy camera is asked again no sooner than this within a cycle."""
+DEBT_TRY_S = 25.0
+
+
+class Fetches(Protocol):
+    async def fetch(self, camera: Camera, cycle: FetchCycle) -> Still: ...
+
+
+class Verifies(Protocol):
+    async def verify(self, data: bytes) -> Picture: ...
+
+
+class Publishes(Protocol):
+    async def put(self, camera_id: str, publication: Publication, deadline_s: float) -> Receipt: ...
+
+
+@dataclass(slots=True)
+class Tools:
+    """What all workers share. Built once, by process_images."""
+
+    clock: Clock
+    acquirer: Fetches
+    verifier: Verifies
+    publisher: Publishes
+    fleet: Fleet
+    gate: UplinkGate
+    policy: Policy
+    fallback: bytes
+    key: str
+    """Template of the object key, with {camera_id}."""
+    attempts: int
+    backoff_s: float
+    timeout_s: float
+    on_uplink: Callable[[str], None] = lambda event: None
+    keep_copy: Callable[[Publication], Awaitable[None]] | None = None
+    """Called with each object the store has taken, where the page cannot read the store itself."""
+
+
+class CameraWorker:
+    """Runs one camera. Writes its record; touches nothing of another camera."""
+
+    def __init__(self, record: CameraRecord, tools: Tools, timetable: Timetable) -> None:
+        self.record = record
+        self.tools = tools
+        self.timetable = timetable
+        self.log = log.bind(camera_id=record.camera.camera_id, model=record.camera.model or record.camera.recipe)
+        self._vouched = False
+        """The camera gave a picture in its last cycle that counted: its results speak for our network."""
+        self._overran = False
+        self.last_turn = False
+        """Set to end the task when the cycle under way is over."""
+
+    async def run(self, first_delay_s: float) -> None:
+        """One cycle per slot until the camera is disabled or the task is cancelled."""
+        clock, record = self.tools.clock, self.record
+        slot = clock.monotonic() + first_delay_s
+        while True:
+            record.next_due = slot
+            await clock.sleep(slot - clock.monotonic())
+            await self.turn(slot)
+            if record.state.health is Health.DISABLED or self.last_turn:
+                record.next_due = None
+                return
+            slot, missed = self.timetable.next_slot(slot, clock.monotonic())
+            self._account_for(missed)
+
+    async def turn(self, slot: float) -> None:
+        """One cycle. Whatever goes wrong in it, the next one comes."""
+        self.record.cycling = True
+        try:
+            await self.cycle(slot)
+        except Exception as exc:  # noqa: BLE001 - the last net between one camera and the rest
+            self._report_internal(exc)
+        finally:
+            self.record.cycling = False
+
+    async def cycle(self, slot: float) -> None:
+        """fetch -> verify -> publish, or the fallback; at most until the camera's next slot."""
+        tools, record, started = self.tools, self.record, self.tools.clock.monotonic()
+        deadline = max(self.timetable.slot_after(slot + self.timetable.interval_s / 2), started + DEBT_TRY_S)
+        if record.owed and tools.fleet.store.ok:
+            await self.pay_debt()
+        attempts = 0
+
+        def count(state: RetryCallState) -> None:
+            nonlocal attempts
+            attempts = state.attempt_number
+
+        try:
+            picture, captured_at = await self._capture(count, deadline)
+        except CameraError as exc:
+            error = exc
+        except Exception as exc:  # noqa: BLE001 - whatever a camera provokes becomes an error_state
+            error = self._report_internal(exc)
+        else:
+            done = self._cycle_record(slot, started, attempts, picture=picture)
+            return await self._pictured(picture, captured_at, done, deadline)
+        await self._failed(Failure.of(error), self._cycle_record(slot, started, attempts, error=error), deadline)
+
+    async def _capture(self, count: Callable[[RetryCallState], None], deadline: float) -> tuple[Picture, float]:
+        """Up to `attempts` tries with backoff; raises the last CameraError."""
+        tools, camera, memory = self.tools, self.record.camera, FetchCycle()
+        retrying = AsyncRetrying(
+            sleep=tools.clock.sleep,
+            stop=lambda state: stop_after_attempt(tools.attempts)(state) or self._too_late(state, deadline),
+            wait=self._pause,
+            retry=retry_if_exception(lambda e: isinstance(e, CameraError) and e.state.meaning.retry),
+            before=count,
+            before_sleep=self._report_attempt,
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                still = await tools.acquirer.fetch(camera, memory)
+                self.record.lenient = still.lenient
+                return await tools.verifier.verify(still.data), still.captured_at
+        raise AssertionError("tenacity returns or raises")
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        pause: float = min(self.tools.backoff_s * 2 ** min(state.attempt_number - 1, 10), BACKOFF_CAP_S)
+        pause *= random.uniform(0.8, 1.2)
+        if isinstance(error, CameraError) and error.state is ErrorState.BUSY:
+            pause = max(pause, error.retry_after_s or BUSY_PAUSE_S)
+        return pause
+
+    def _too_late(self, state: RetryCallState, deadline: float) -> bool:
+        """Whether another attempt, after its pause, could not be over before the next slot."""
+        return bool(self.tools.clock.monotonic() + self._pause(state) + self.tools.timeout_s > deadline)
+
+    def _report_attempt(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, CameraError):
+            self.log.debug("attempt_failed", error_state=error.state, detail=error.detail, attempt=state.attempt_number)
+
+    async def _pictured(self, picture: Picture, captured_at: float, done: CycleRecord, deadline: float) -> None:
+        self._tell_gate(failed=False)
+        self._vouched = True
+        self.record.last_picture_at = captured_at
+        self._take(after_picture(self.record.state), done)
+        publication = self._publication(picture.data, "picture", captured_at, md5=picture.md5)
+        del picture
+        if await self._put(publication, deadline):
+            self.record.owed = False
+            self.log.debug("picture_published", bytes=len(publication.body))
+
+    async def _failed(self, failure: Failure, done: CycleRecord, deadline: float) -> None:
+        ours = failure.error_state in OUR_NETWORK
+        self._tell_gate(failed=ours)
+        if ours and self._vouched:
+            failure = replace(failure, held=await self._uplink_verdict() is Verdict.HELD)
+        if self.tools.gate.suspected_since is None:
+            self._vouched = False
+        step = after_failure(self.record.state, failure, self.tools.policy)
+        self._take(step, done)
+        if step.show is Show.FALLBACK:
+            await self.show_fallback(deadline)
+
+    async def _uplink_verdict(self) -> Verdict:
+        """Waits, at most a minute, while the last results look as if our own network were at fault."""
+        clock, gate = self.tools.clock, self.tools.gate
+        until = clock.monotonic() + WINDOW_S
+        while (verdict := gate.verdict(clock.monotonic())) is Verdict.SUSPICIOUS and clock.monotonic() < until:
+            await clock.sleep(1.0)
+        return verdict
+
+    def _tell_gate(self, failed: bool) -> None:
+        if self._vouched and (event := self.tools.gate.record(self.tools.clock.monotonic(), failed)):
+            self.tools.on_uplink(event)
+
+    async def show_fallback(self, deadline: float) -> None:
+        """Puts the fallback in the camera's place, or owes it."""
+        self.record.owed = True
+        await self.pay_debt(deadline)
+
+    async def pay_debt(self, deadline: float | None = None) -> None:
+        clock, record = self.tools.clock, self.record
+        state = record.state.error_state
+        publication = self._publication(self.tools.fallback, "fallback", clock.time(), error_state=state)
+        if await self._put(publication, deadline or clock.monotonic() + DEBT_TRY_S):
+            record.owed = False
+            self.log.info("fallback_published", health=record.state.health, error_state=state)
+
+    def _publication(
+        self, body: bytes, kind: str, captured_at: float, *, md5: str | None = None, error_state: str | None = None
+    ) -> Publication:
+        key = self.tools.key.format(camera_id=self.record.camera.camera_id)
+        return Publication(key, body, kind, captured_at, self.record.interval_s, error_state, md5=md5)
+
+    async def _put(self, publication: Publication, deadline: float) -> bool:
+        """Whether the store took it. The store's trouble is reported by the publisher, once; it is not the camera's."""
+        tools, record = self.tools, self.record
+        try:
+            receipt = await tools.publisher.put(record.camera.camera_id, publication, deadline)
+        except StoreError as error:
+            self.log.debug("put_failed", kind=publication.kind, reason=error.reason, detail=error.detail)
+            tools.fleet.put_failures += 1
+            return False
+        tools.fleet.published[publication.kind] += 1
+        record.kind, record.captured_at = publication.kind, publication.captured_at
+        record.expires_at, record.etag = receipt.expires_at, receipt.etag
+        if tools.keep_copy:
+            await tools.keep_copy(publication)
+        return True
+
+    def _take(self, step: Step, done: CycleRecord) -> None:
+        """Makes the step the camera's state and writes the account; logs the change, not the condition."""
+        record, fleet, was = self.record, self.tools.fleet, self.record.state
+        if (was.health, was.error_state) != (step.state.health, step.state.error_state):
+            record.since = self.tools.clock.time()
+        record.state = step.state
+        record.cycles.append(done)
+        if done.error_state:
+            record.failures.append(done)
+            fleet.failed[done.error_state] += 1
+        fleet.cycles_total += 1
+        fleet.durations.append(done.seconds)
+        fleet.latenesses.append(done.lateness_s)
+        if step.event:
+            self._log_change(step.event, step.state, was)
+
+    def _log_change(self, event: str, state: CameraState, was: CameraState) -> None:
+        facts = {"health": state.health, "error_state": state.error_state, "failures": state.failures}
+        if event == "camera_recovered":
+            self.log.info("camera_recovered", **{**facts, "failures": was.failures}, detail=f"after {was.error_state}")
+        elif event == "camera_disabled":
+            self.log.error("camera_disabled", **facts, detail=state.detail)
+        else:
+            self.log.warning("camera_failing", **facts, detail=state.detail)
+
+    def _report_internal(self, exc: Exception) -> CameraError:
+        self.log.error("internal_error", error_state=ErrorState.INTERNAL, detail=f"our fault: {type(exc).__name__}")
+        self.log.debug("internal_traceback", exc_info=exc)
+        return CameraError(ErrorState.INTERNAL, f"our fault: {type(exc).__name__}")
+
+    def _cycle_record(
+        self,
+        slot: float,
+        started: float,
+        attempts: int,
+        *,
+        picture: Picture | None = None,
+        error: CameraError | None = None,
+    ) -> CycleRecord:
+        now = self.tools.clock.monotonic()
+        return CycleRecord(
+            slot=self.tools.clock.time() - (now - slot),
+            seconds=now - started,
+            lateness_s=started - slot,
+            attempts=attempts,
+            error_state=error.state if error else None,
+            detail=error.detail if error else "",
+            bytes=len(picture.data) if picture else 0,
+            width=picture.width if picture else 0,
+            height=picture.height if picture else 0,
+        )
+
+    def _account_for(self, missed: int) -> None:
+        if missed:
+            self.record.skipped += missed
+            self.tools.fleet.slots_skipped += missed
+            if not self._overran:
+                self.log.warning("slots_skipped", skipped=missed, health=self.record.state.health)
+        self._overran = missed > 0

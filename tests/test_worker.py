@@ -1,0 +1,320 @@
+"""A day of one camera, or of a fleet, in simulated time: stages are handed in, so scripts stand for them here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+
+from cctv_images.acquire import FetchCycle, Still
+from cctv_images.clock import SimulatedClock
+from cctv_images.errors import CameraError, ErrorState, StoreError
+from cctv_images.inventory.camera import Camera
+from cctv_images.process.verify import Picture
+from cctv_images.publish.store import Publication, Receipt
+from cctv_images.records import Fleet
+from cctv_images.roster import Roster
+from cctv_images.states import Health, Policy
+from cctv_images.uplink import UplinkGate
+from cctv_images.worker import Tools
+
+INTERVAL = 300.0
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+
+
+Answer = Callable[[Camera, float], "float | CameraError | Exception"]
+
+
+class World:
+    """Cameras that answer by a script (seconds taken, or an error) and a store that can be switched off."""
+
+    def __init__(self, answer: Answer, *, policy: Policy | None = None, attempts: int = 1, hold: float = 900.0) -> None:
+        self.clock = SimulatedClock()
+        self.answer = answer
+        self.asked: list[tuple[str, float]] = []
+        self.busy: set[str] = set()
+        self.public: dict[str, Publication] = {}
+        self.puts: list[tuple[float, Publication]] = []
+        self.store_up = True
+        self.events: list[str] = []
+        self.fleet = Fleet(self.clock.time())
+        self.tools = Tools(
+            clock=self.clock,
+            acquirer=self,
+            verifier=self,
+            publisher=self,
+            fleet=self.fleet,
+            gate=UplinkGate(hold),
+            policy=policy or Policy(),
+            fallback=b"fallback",
+            key="image/{camera_id}.jpg",
+            attempts=attempts,
+            backoff_s=1,
+            timeout_s=30,
+            on_uplink=self.events.append,
+        )
+        self.roster = Roster(self.fleet, self.tools, INTERVAL, epoch_offset=1.7e9)
+
+    async def fetch(self, camera: Camera, cycle: FetchCycle) -> Still:
+        assert camera.camera_id not in self.busy, "two requests to one camera at a time"
+        self.busy.add(camera.camera_id)
+        self.asked.append((camera.camera_id, self.clock.monotonic()))
+        try:
+            answer = self.answer(camera, self.clock.monotonic())
+            if isinstance(answer, Exception):
+                await self.clock.sleep(1)
+                raise answer
+            await self.clock.sleep(answer)
+        finally:
+            self.busy.discard(camera.camera_id)
+        return Still(b"picture", "image/jpeg", False, self.clock.time())
+
+    async def verify(self, data: bytes) -> Picture:
+        return Picture(data, 1280, 720, "md5")
+
+    async def put(self, camera_id: str, publication: Publication, deadline_s: float) -> Receipt:
+        if not self.store_up:
+            raise StoreError("unreachable", "nobody there")
+        self.public[camera_id] = publication
+        self.puts.append((self.clock.monotonic(), publication))
+        return Receipt("md5", self.clock.time(), self.clock.time() + publication.ttl_s)
+
+    def start(self, count: int = 1, spread: float = 60.0) -> None:
+        self.roster.start([Camera(f"c{n}", "generic", host=f"127.0.0.{n}") for n in range(count)], spread)
+
+    def record(self, camera_id: str = "c0"):
+        return self.fleet.cameras[camera_id]
+
+    def times(self, camera_id: str = "c0") -> list[float]:
+        return [moment for asked, moment in self.asked if asked == camera_id]
+
+
+@pytest.fixture
+async def world():
+    worlds: list[World] = []
+
+    def make(answer: Answer, **options) -> World:
+        worlds.append(World(answer, **options))
+        return worlds[-1]
+
+    yield make
+    for made in worlds:
+        await made.roster.stop(list(made.roster.tasks))
+
+
+def well(camera: Camera, now: float) -> float:
+    return 1.0
+
+
+def error(state: ErrorState) -> Answer:
+    return lambda camera, now: CameraError(state, "scripted")
+
+
+async def test_a_day_of_one_camera_meets_every_slot(world) -> None:
+    w = world(well)
+    w.start()
+    await w.clock.advance(86_400)
+    times = w.times()
+    assert 288 <= len(times) <= 289
+    gaps = {round(b - a, 3) for a, b in zip(times[1:], times[2:], strict=False)}
+    assert gaps == {300.0}
+    assert 149 <= times[1] - times[0] <= 451  # a slot closer than half an interval is merged into the first cycle
+    assert w.fleet.slots_skipped == 0
+
+
+async def test_an_overrunning_cycle_skips_slots_counts_them_and_never_doubles_up(world) -> None:
+    w = world(lambda camera, now: 700.0)
+    w.start()
+    await w.clock.advance(86_400)
+    assert w.record().skipped == w.fleet.slots_skipped
+    assert abs(len(w.times()) + w.record().skipped - 288) <= 3
+
+
+async def test_one_sick_camera_delays_nobody(world) -> None:
+    w = world(lambda camera, now: 10_000.0 if camera.camera_id == "c0" else 1.0)
+    w.start(20)
+    await w.clock.advance(3600)
+    assert all(len(w.times(f"c{n}")) >= 11 for n in range(1, 20))
+
+
+async def test_an_exception_nobody_expected_is_internal_and_the_next_slot_comes(world) -> None:
+    w = world(lambda camera, now: ValueError("boom"))
+    w.start()
+    await w.clock.advance(1000)
+    assert w.record().state.error_state is ErrorState.INTERNAL
+    assert w.public["c0"].kind == "fallback"
+    assert len(w.times()) >= 3
+
+
+async def test_a_failed_cycle_shows_the_fallback_once_and_a_picture_takes_it_away(world) -> None:
+    sick = {"now": True}
+    w = world(lambda camera, now: CameraError(ErrorState.TIMEOUT) if sick["now"] else 1.0)
+    w.start(spread=0)
+    await w.clock.advance(700)
+    assert [p.kind for _, p in w.puts] == ["fallback"]
+    assert w.public["c0"].error_state == "timeout"
+    sick["now"] = False
+    await w.clock.advance(300)
+    assert w.public["c0"].kind == "picture"
+    assert w.record().state.health is Health.OK
+
+
+async def test_after_five_failed_cycles_the_task_ends_and_revive_brings_it_back(world) -> None:
+    w = world(error(ErrorState.NOT_FOUND))
+    w.start()
+    await w.clock.advance(7200)
+    assert len(w.times()) == 5
+    assert w.record().state.health is Health.DISABLED
+    assert await w.roster.revive(w.roster.disabled(), "test") == ["c0"]
+    await w.clock.advance(7200)
+    assert len(w.times()) == 10
+
+
+async def test_attempts_are_made_with_growing_pauses_and_not_for_errors_that_stay(world) -> None:
+    w = world(error(ErrorState.TIMEOUT), attempts=3)
+    w.start(spread=0)
+    await w.clock.advance(30)
+    first, second, third = w.times()
+    assert 1.7 <= second - first <= 2.3
+    assert 2.4 <= third - second <= 3.6
+    v = world(error(ErrorState.NOT_FOUND), attempts=3)
+    v.start(spread=0)
+    await v.clock.advance(30)
+    assert len(v.times()) == 1
+
+
+async def test_a_busy_camera_is_asked_again_when_it_said(world) -> None:
+    w = world(lambda camera, now: CameraError(ErrorState.BUSY, retry_after_s=40), attempts=2)
+    w.start(spread=0)
+    await w.clock.advance(100)
+    first, second = w.times()
+    assert second - first >= 40
+
+
+async def test_an_attempt_that_could_not_end_before_the_next_slot_is_not_begun(world) -> None:
+    w = world(lambda camera, now: CameraError(ErrorState.BUSY, retry_after_s=3600), attempts=3)
+    w.start(spread=0)
+    await w.clock.advance(1000)
+    assert w.fleet.slots_skipped == 0
+    assert w.record().cycles[0].attempts == 1
+
+
+async def test_a_fallback_the_store_did_not_take_is_owed_and_paid_also_when_disabled(world) -> None:
+    w = world(error(ErrorState.UNREACHABLE))
+    w.store_up = False
+    w.start()
+    await w.clock.advance(7200)
+    assert w.record().state.health is Health.DISABLED
+    assert w.record().owed
+    w.store_up = True
+    await w.roster.pay_debts()
+    assert w.public["c0"].kind == "fallback"
+    assert not w.record().owed
+
+
+async def test_the_stores_trouble_is_never_the_cameras(world) -> None:
+    w = world(well)
+    w.store_up = False
+    w.start()
+    await w.clock.advance(7200)
+    assert w.record().state.health is Health.OK
+    assert w.fleet.put_failures > 20
+
+
+async def test_when_our_network_fails_fallbacks_are_held_and_nobody_is_disabled(world) -> None:
+    out = {"now": False}
+    w = world(lambda camera, now: CameraError(ErrorState.UNREACHABLE) if out["now"] else 1.0)
+    w.start(200)
+    await w.clock.advance(900)
+    out["now"] = True
+    await w.clock.advance(600)
+    fallbacks = sum(p.kind == "fallback" for p in w.public.values())
+    assert w.events == ["uplink_suspected"]
+    assert fallbacks <= 30, "only those heard before the suspicion could be raised"
+    out["now"] = False
+    await w.clock.advance(600)
+    assert w.events == ["uplink_suspected", "uplink_recovered"]
+    assert all(p.kind == "picture" for p in w.public.values())
+    assert all(r.state.health is Health.OK for r in w.fleet.cameras.values())
+
+
+async def test_the_hold_is_limited(world) -> None:
+    out = {"now": False}
+    w = world(lambda camera, now: CameraError(ErrorState.DNS) if out["now"] else 1.0, hold=900)
+    w.start(100)
+    await w.clock.advance(900)
+    out["now"] = True
+    await w.clock.advance(1500)
+    assert all(p.kind == "fallback" for p in w.public.values())
+
+
+async def test_a_disabled_fleet_is_scouted_and_one_look_tells_that_the_network_is_back(world) -> None:
+    out = {"now": False}
+    w = world(lambda camera, now: CameraError(ErrorState.DNS) if out["now"] else 1.0, hold=900)
+    w.start(30)
+    await w.clock.advance(900)
+    out["now"] = True
+    await w.clock.advance(6000)
+    assert len(w.roster.disabled()) == 30
+    scouting = asyncio.create_task(w.roster.scout(w.roster.disabled()[:5]))
+    await w.clock.advance(5)
+    assert not await scouting
+    out["now"] = False
+    scouting = asyncio.create_task(w.roster.scout(w.roster.disabled()[:5]))
+    await w.clock.advance(5)
+    assert await scouting
+    await w.clock.advance(700)
+    assert len(w.roster.disabled()) == 25
+
+
+async def test_a_single_camera_that_fails_is_not_taken_for_the_network(world) -> None:
+    w = world(lambda camera, now: CameraError(ErrorState.UNREACHABLE) if camera.camera_id == "c7" and now > 900 else 1.0)
+    w.start(50)
+    await w.clock.advance(2000)
+    assert w.public["c7"].kind == "fallback"
+    assert w.events == []
+
+
+async def test_a_changed_row_starts_after_its_old_task_has_ended(world) -> None:
+    w = world(lambda camera, now: 50.0)
+    w.start(spread=0)
+    await w.clock.advance(10)
+    await w.roster.restart([Camera("c0", "axis", host="127.0.0.9")])
+    await w.clock.advance(100)
+    assert len(w.times()) == 2
+    assert w.record().camera.recipe == "axis"
+
+
+async def test_unchanged_cameras_do_not_miss_a_slot_while_others_come_and_go(world) -> None:
+    w = world(well)
+    w.start(10)
+    await w.clock.advance(3000)
+    before = len(w.times("c3"))
+    await w.roster.remove(["c1"])
+    await w.roster.pause({"c2": Camera("c2", "generic", enabled=False)})
+    w.roster.start([Camera("new", "generic", host="127.0.0.99")], 1)
+    await w.clock.advance(3000)
+    assert len(w.times("c3")) == before + 10
+    assert len(w.times("new")) >= 10
+    assert w.record("c2").state.health is Health.PAUSED
+    assert "c1" not in w.fleet.cameras
+
+
+async def test_a_stop_lets_cycles_under_way_finish_and_ends_the_rest(world) -> None:
+    w = world(lambda camera, now: 5.0)
+    w.start(3, spread=0)
+    await w.clock.advance(2)
+    drained = asyncio.create_task(w.roster.drain(7))
+    await w.clock.advance(5)
+    await drained
+    assert len(w.public) == 3
+    assert not w.roster.tasks
