@@ -129,6 +129,12 @@ def test_padding_before_the_end_marker_costs_no_picture(kind: str, padding: byte
     check(KINDS[kind][:-2] + padding + EOI)
 
 
+def test_large_progressive_pictures_may_be_padded_too() -> None:
+    data = encoded(scene(640, 360).resize((4096, 2304)), progressive=True, quality=50)
+    check(data[:-2] + b"vendor" + EOI)
+    check(data[:-2] + bytes(1000))
+
+
 @every_kind
 def test_zeros_instead_of_an_end_marker_cost_no_picture(kind: str) -> None:
     check(KINDS[kind][:-2] + bytes(3000))
@@ -250,6 +256,7 @@ def test_broken_headers_are_damage() -> None:
         PLAIN[: sos + 5] + b"\x77" + PLAIN[sos + 6 :],
         PLAIN[:sof] + b"\xff\x33\0\2" + PLAIN[sof:],
         PLAIN[:2] + b"\xff\xfe\0\2" * 100_000 + PLAIN[2:],
+        PLAIN[:2] + segment(0xDB, bytes(65)) * 1500 + PLAIN[2:],
     ):
         assert refusal(data).state is TRUNCATED
 

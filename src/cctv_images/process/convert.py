@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from io import BytesIO
 
@@ -15,9 +16,13 @@ QUALITY = 90
 WIDEST = 65_500
 """Pixels across or down that a JPEG can have."""
 
+MAX_WEBP_PIXELS = 16_777_216
+"""Its decoder takes 16 bytes for each, whatever they show."""
 ZEROS = bytes(64)
 """WebP's decoder takes them for picture data; its encoders do not write so many."""
 
+_one_at_a_time = threading.Lock()
+"""A conversion holds every pixel, up to twice: 50 million take 400 MB. It is rare enough to wait its turn."""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, struct.error, zlib.error)
 
 
@@ -36,12 +41,13 @@ def to_jpeg(data: bytes, kind: str, max_pixels: int) -> tuple[bytes, int, int]:
     size = _png_size(data) if kind == "PNG" else _webp_size(data)
     if size is None or 0 in size:
         raise CameraError(ErrorState.TRUNCATED, f"{kind} that ends in its header")
-    if size[0] * size[1] > max_pixels or max(size) > WIDEST:
-        raise CameraError(ErrorState.TOO_LARGE, f"{kind} of {size[0]}×{size[1]} pixels, more than {max_pixels}")
+    limit = max_pixels if kind == "PNG" else min(max_pixels, MAX_WEBP_PIXELS)
+    if size[0] * size[1] > limit or max(size) > WIDEST:
+        raise CameraError(ErrorState.TOO_LARGE, f"{kind} of {size[0]}×{size[1]} pixels, more than {limit}")
     if kind == "WebP" and data[: 8 + int.from_bytes(data[4:8], "little")].endswith(ZEROS):
         raise CameraError(ErrorState.TRUNCATED, "WebP that ends in zeros")
     try:
-        with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
+        with _one_at_a_time, Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
             image.load()
             return _encode(image), image.width, image.height
     except (Image.DecompressionBombError, MemoryError):
@@ -51,16 +57,19 @@ def to_jpeg(data: bytes, kind: str, max_pixels: int) -> tuple[bytes, int, int]:
 
 
 def _encode(image: Image.Image) -> bytes:
+    flat: Image.Image
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
         flat = Image.new("RGB", image.size, "white")
         flat.paste(layer, mask=layer)
     elif image.mode.startswith("I"):
         flat = image.point(lambda value: value * (1 / 256)).convert("L")
+    elif image.mode in ("L", "RGB"):
+        flat = image
     else:
-        flat = image.convert("L" if image.mode in ("1", "L") else "RGB")
+        flat = image.convert("L" if image.mode == "1" else "RGB")
     out = BytesIO()
-    flat.save(out, "JPEG", quality=QUALITY)
+    flat.save(out, "JPEG", quality=QUALITY, exif=b"", icc_profile=None)
     return out.getvalue()
 
 
@@ -80,4 +89,6 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     if chunk == b"VP8L":
         bits = int.from_bytes(head[1:5], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if chunk != b"VP8 ":
+        return None
     return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF

@@ -22,6 +22,8 @@ CUT = 0
 MAX_JUNK = 4096
 """Bytes skipped in front of a JPEG: a part's headers, a vendor's own header."""
 MAX_SEGMENTS = 2000
+MAX_TABLES = 65_536
+"""Bytes of tables in front of one scan; all there can be take 3,000."""
 MAX_SCANS = 64
 """Encoders make about ten. Thousands in a few kilobytes are a way to burn somebody's processor."""
 MAX_WORK = 10
@@ -158,6 +160,8 @@ def read_jpeg(data: bytes, start: int, max_pixels: int) -> Jpeg:
             lead += segment
             if marker == DRI:
                 restart_interval = int.from_bytes(segment[4:6])
+            if len(lead) > MAX_TABLES:
+                raise damaged("its tables have no end")
     raise damaged(f"it has more than {MAX_SEGMENTS} segments")
 
 

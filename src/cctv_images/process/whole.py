@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 
@@ -17,7 +18,7 @@ import simplejpeg
 from PIL import Image
 
 from cctv_images.errors import CameraError, ErrorState
-from cctv_images.process.jpeg import END, START, Frame, Jpeg, Scan
+from cctv_images.process.jpeg import END, EOI, START, Frame, Jpeg, Scan
 
 FREE_LEFTOVER = 4096
 """Bytes left over after the last row that are taken for padding, whatever the size of the picture."""
@@ -26,10 +27,11 @@ KEPT_ZEROS = 16
 FOLLOWER = bytes(range(1, 255)) * 4
 MAX_RARE_PIXELS = 16_000_000
 MAX_INTERVALS = 10_000
-MAX_SECOND_LOOK_PIXELS = 64_000_000
+MAX_SECOND_LOOK = 1_000_000_000
+"""Pixels × scans × scans that are decoded to look past bytes between scans."""
 WIDEST = 65_500
 
-_LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker")
+_LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
 
 
@@ -37,38 +39,45 @@ def check_whole(jpeg: Jpeg) -> None:
     """Raises CameraError, mostly TRUNCATED: where picture data is missing or damaged."""
     if not (jpeg.whole_area and (jpeg.ended or jpeg.complete)):
         raise CameraError(ErrorState.TRUNCATED, "JPEG of which whole scans are missing")
-    if not _decode(jpeg.scans):
+    left_over, marker = _decode(jpeg.scans)
+    if not left_over:
         return
     if not jpeg.complete:
         raise _not_whole("bytes are left over where scans are missing")
     for scan in jpeg.scans:
         _check_restarts(scan)
-    left_over = _look_at_intervals(jpeg) if _in_intervals(jpeg) else _look_at_scans(jpeg)
+    if _in_intervals(jpeg):
+        left_over = _look_at_intervals(jpeg)
+    elif marker == EOI:
+        left_over = _look_at_tail(*jpeg.scans)
+    else:
+        left_over = _look_at_scans(jpeg)
     if left_over > max(FREE_LEFTOVER, sum(len(scan.entropy) for scan in jpeg.scans) // 8):
         raise _not_whole(f"{left_over} bytes of picture data are left over")
 
 
-def _decode(scans: list[Scan]) -> int:
+def _decode(scans: Sequence[Scan]) -> tuple[int, int]:
     """Decodes at an eighth of the size, in grey: every coefficient is read, few pixels are made.
 
-    Returns how many bytes were left over the first time that some were, before whichever marker.
+    Returns how many bytes were left over the first time that some were, and the marker behind them.
     """
     try:
         simplejpeg.decode_jpeg(_view(scans), "GRAY", min_height=1, min_width=1, strict=True)
     except ValueError as err:
         message = str(err)
     else:
-        return 0
+        return 0, 0
     if found := _LEFT_OVER.search(message):
-        return int(found[1])
+        return int(found[1]), int(found[2], 16)
     if "memory" in message:
         raise CameraError(ErrorState.TOO_LARGE, "JPEG that takes more memory than there is")
     if "subsampling" in message:
-        return _decode_rare(scans)
+        _decode_rare(scans)
+        return 0, 0
     raise _not_whole(message.removeprefix("Corrupt JPEG data: "))
 
 
-def _decode_rare(scans: list[Scan]) -> int:
+def _decode_rare(scans: Sequence[Scan]) -> None:
     """Samplings that TurboJPEG does not name, such as 4:1:0, with Pillow, which tells no warnings.
 
     What is put behind a whole picture's data changes nothing; in a picture that was cut it becomes pixels.
@@ -78,10 +87,9 @@ def _decode_rare(scans: list[Scan]) -> int:
     alone, followed = (_pixels([*before, last, Scan(b"", tail, 0)]) for tail in (b"", FOLLOWER))
     if alone != followed:
         raise _not_whole("premature end")
-    return 0
 
 
-def _pixels(scans: list[Scan]) -> bytes:
+def _pixels(scans: Sequence[Scan]) -> bytes:
     """A digest of what Pillow makes of them."""
     try:
         with Image.open(BytesIO(_view(scans)), formats=("JPEG",)) as image:
@@ -92,7 +100,7 @@ def _pixels(scans: list[Scan]) -> bytes:
         raise _not_whole(type(err).__name__) from None
 
 
-def _view(scans: list[Scan]) -> bytes:
+def _view(scans: Sequence[Scan]) -> bytes:
     return b"".join([START, *(part for scan in scans for part in (scan.lead, scan.entropy)), END])
 
 
@@ -108,21 +116,22 @@ def _not_whole(how: str) -> CameraError:
 
 def _look_at_scans(jpeg: Jpeg) -> int:
     """Takes out what is left over, scan by scan, to see what comes after it. Returns the sum."""
-    if jpeg.frame.pixels * len(jpeg.scans) ** 2 > MAX_SECOND_LOOK_PIXELS:
+    if jpeg.frame.pixels * len(jpeg.scans) ** 2 > MAX_SECOND_LOOK:
         raise _not_whole("bytes are left over between its scans")
     clean: list[Scan] = []
     total = 0
     for scan in jpeg.scans[:-1]:
-        left_over = _decode([*clean, scan])
+        left_over, _ = _decode([*clean, scan])
         total += left_over
         clean.append(replace(scan, entropy=scan.entropy[: len(scan.entropy) - left_over]))
-    return total + _look_at_tail(clean, jpeg.scans[-1])
+    return total + _look_at_tail(*clean, jpeg.scans[-1])
 
 
-def _look_at_tail(before: list[Scan], last: Scan) -> int:
+def _look_at_tail(*scans: Scan) -> int:
     """Bytes left over before the end: padding, or zeros in the place of rows?"""
+    *before, last = scans
     short = _without_zeros(last.entropy)
-    left_over = _decode([*before, replace(last, entropy=short)])
+    left_over, _ = _decode([*before, replace(last, entropy=short)])
     if ZEROS in short:
         raise _not_whole("zeros within the picture data")
     return left_over
@@ -152,8 +161,8 @@ def _look_at_intervals(jpeg: Jpeg) -> int:
     full, short = (
         scan.lead.replace(jpeg.frame.segment, _strip(jpeg.frame, n), 1) for n in (scan.restart_interval, rest)
     )
-    total = sum(_decode([replace(scan, lead=full, entropy=piece)]) for piece in pieces)
-    return total + _look_at_tail([], replace(scan, lead=short, entropy=last))
+    total = sum(_decode([replace(scan, lead=full, entropy=piece)])[0] for piece in pieces)
+    return total + _look_at_tail(replace(scan, lead=short, entropy=last))
 
 
 def _strip(frame: Frame, units: int) -> bytes:
