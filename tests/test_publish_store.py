@@ -9,7 +9,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -230,6 +230,16 @@ async def test_no_keys_at_all_are_told_at_the_put(weed: Weed, tmp_path: Path, mo
     await store.close()
 
 
+async def test_a_shared_file_with_a_typing_error_is_named(
+    weed: Weed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "config"
+    shared.write_text("profile cctv]\nregion = x\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(shared))
+    with pytest.raises(ConfigError, match=str(shared)):
+        await S3Store.open("cctv", aws=AwsSettings(endpoint_url=weed.endpoint, profile="cctv"))
+
+
 async def test_an_unknown_profile_is_a_mistake_in_the_configuration(weed: Weed) -> None:
     with pytest.raises(ConfigError, match="AWS_PROFILE names 'nobody'"):
         await S3Store.open("cctv", aws=AwsSettings(endpoint_url=weed.endpoint, profile="nobody"))
@@ -265,15 +275,15 @@ def test_a_typing_error_in_the_s3_options_is_named() -> None:
 
 
 async def test_a_file_is_dated_readable_and_carries_the_rest_in_attributes(tmp_path: Path) -> None:
-    os.umask(umask := os.umask(0o077))
+    umask = os.umask(0o077)
     try:
         store = await FolderStore.open(tmp_path / "store")
-        os.umask(0o077)
         receipt = await store.put(picture(kind="fallback", error_state="dns"))
     finally:
         os.umask(umask)
     file = tmp_path / "store/image/17.jpg"
     assert file.stat().st_mode & 0o777 == 0o644
+    assert file.parent.stat().st_mode & 0o777 == file.parent.parent.stat().st_mode & 0o777 == 0o755
     assert file.stat().st_mtime == NOON
     attributes = {name: os.getxattr(file, name).decode() for name in os.listxattr(file)}
     assert attributes.pop("user.expires").endswith("Z")
@@ -310,7 +320,7 @@ async def test_what_a_crash_left_is_cleared_away_and_nothing_else(tmp_path: Path
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> AsyncIterator[Path]:
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0 and not os.environ.get("CCTV_TESTS_NEED_ALL"):
         pytest.skip("needs root to mount a small disk")
     disk = tmp_path / "disk"
@@ -340,6 +350,22 @@ async def test_a_read_only_disk_is_told(small_disk: Path) -> None:
     assert caught.value.reason == "denied"
     assert "write permission" in (await store.canary("image/canary.jpg"))[0]
     await store.close()
+
+
+async def test_a_file_system_without_attributes_keeps_the_picture_and_the_canary_says_what_is_lost(
+    small_disk: Path,
+) -> None:
+    subprocess.run(["mount", "-t", "ramfs", "ramfs", small_disk], check=True)
+    try:
+        store = await FolderStore.open(small_disk)
+        await store.put(picture())
+        stored = await store.get("image/17.jpg")
+        assert (stored.body, stored.content_type, stored.expires, stored.metadata) == (BODY, "image/jpeg", None, {})
+        (sentence,) = await store.canary("image/canary.jpg")
+        assert "no extended attributes" in sentence
+        await store.close()
+    finally:
+        subprocess.run(["umount", small_disk], check=True)
 
 
 async def test_a_folder_that_vanished_is_not_made_anew(tmp_path: Path) -> None:

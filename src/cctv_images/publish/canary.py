@@ -6,16 +6,17 @@ import os
 from collections.abc import Mapping
 
 from cctv_images.clock import Clock
-from cctv_images.errors import StoreError
-from cctv_images.publish.store import Publication, Store
+from cctv_images.errors import StoreError, plain
+from cctv_images.publish.store import Publication, Receipt, Store, StoredObject
 
 TTL_S = 300.0
 
 
-async def try_out(store: Store, key: str, rights: Mapping[str, str], clock: Clock) -> list[str]:
+async def try_out(store: Store, key: str, rights: Mapping[str, str], lost: str, clock: Clock) -> list[str]:
     """Sentences on what is missing; an empty list is a store that does all we need.
 
     rights: "put", "get" and "delete" -> what the verb needs, named in the sentence where it is denied.
+    lost: the sentence for a store that keeps neither expiry nor metadata.
     """
     body = b"\xff\xd8 cctv-images canary " + os.urandom(16)
     canary = Publication(key, body, "canary", clock.time(), TTL_S)
@@ -30,21 +31,31 @@ async def try_out(store: Store, key: str, rights: Mapping[str, str], clock: Cloc
         except StoreError as error:
             return [_sentence("writing", error, rights["put"])]
     try:
-        stored = await store.get(key)
-        if stored.body != body:
-            found.append("what is read back is not what was written")
-        if stored.content_type != canary.content_type:
-            found.append(f"Content-Type is not kept: {canary.content_type} was written, {stored.content_type} is read")
-        if stored.expires is None or abs(stored.expires - receipt.expires_at) > 1:
-            found.append("Expires is not kept: browsers and CDNs would show old pictures")
-        if stored.metadata.get("kind") != canary.kind:
-            found.append("metadata is not kept: captured-at, kind and error-state get lost")
+        found += _differences(canary, receipt, await store.get(key), lost)
     except StoreError as error:
         found.append(_sentence("reading", error, rights["get"]))
     try:
         await store.delete(key)
     except StoreError as error:
         found.append(_sentence("deleting", error, rights["delete"]) + f" The canary {key} is still there.")
+    return found
+
+
+def _differences(written: Publication, receipt: Receipt, read: StoredObject, lost: str) -> list[str]:
+    found = []
+    if read.body != written.body:
+        found.append("what is read back is not what was written")
+    if read.content_type != written.content_type:
+        found.append(
+            f"Content-Type is not kept: {written.content_type} was written, {plain(read.content_type, 60)} read"
+        )
+    expiry_kept = read.expires is not None and abs(read.expires - receipt.expires_at) <= 1
+    if not read.metadata and not expiry_kept:
+        return [*found, lost]
+    if not expiry_kept:
+        found.append("Expires is not kept: browsers and CDNs would show old pictures")
+    if read.metadata.get("kind") != written.kind:
+        found.append("metadata is not kept: captured-at, kind and error-state get lost")
     return found
 
 

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 CALL_S = 25.0
 THREADS = 4
+FILE_MODE, FOLDER_MODE = 0o644, 0o755
 TEMPORARY = ".cctv-tmp"
 NO_ATTRIBUTES = {errno.ENOTSUP, errno.EPERM, errno.ENOSYS}
 
@@ -106,7 +107,8 @@ class FolderStore:
             "get": f"read permission in {path.parent}",
             "delete": f"write permission in {path.parent}",
         }
-        return await try_out(self, key, rights, self._clock)
+        lost = f"the file system of {self.root} has no extended attributes: only body and captured-at are kept"
+        return await try_out(self, key, rights, lost, self._clock)
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -128,7 +130,9 @@ class FolderStore:
         return self.root.joinpath(*parts)
 
     def _prepare(self) -> None:
-        self.root.mkdir(mode=0o755, exist_ok=True)
+        if not self.root.is_dir():
+            self.root.mkdir()
+            self.root.chmod(FOLDER_MODE)
         for folder, _, names in os.walk(self.root):
             for name in names:
                 if name.startswith(".") and name.endswith(TEMPORARY):
@@ -164,19 +168,30 @@ class FolderStore:
     def _create(self, temporary: Path) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            return os.open(temporary, flags, 0o644)
+            return os.open(temporary, flags, FILE_MODE)
         except FileNotFoundError:
             if not self.root.is_dir():  # Unmounted, perhaps: never fill the disk behind the mount point.
                 raise StoreError("unreachable", f"the folder {self.root} is not there any more") from None
-            temporary.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            return os.open(temporary, flags, 0o644)
+            _make_folders(temporary.parent)
+            return os.open(temporary, flags, FILE_MODE)
+
+
+def _make_folders(path: Path) -> None:
+    """Readable for the web server whatever the service's umask."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(FOLDER_MODE)
 
 
 def _write_all(fd: int, publication: Publication, receipt: Receipt) -> None:
     rest = memoryview(publication.body)
     while rest:
         rest = rest[os.write(fd, rest) :]
-    os.fchmod(fd, 0o644)
+    os.fchmod(fd, FILE_MODE)
     attributes = {
         "content-type": publication.content_type,
         "kind": publication.kind,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -23,7 +24,9 @@ FAIR_TRY_S = 3.0
 """A try that had less time than this until its deadline says nothing about the store."""
 NEVER = float("-inf")
 
-BACKOFF = wait_random_exponential(multiplier=1, max=30)
+FIRST_BACKOFF_S = 1.0
+BACKOFF = wait_random_exponential(multiplier=2 * FIRST_BACKOFF_S, max=30)
+"""Full jitter: the whole fleet meets a store's trouble at once and must not come back at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -176,11 +179,19 @@ class Publisher:
                 excess -= job.size
 
     async def _keep_trying(self, job: _Job, lane: _Lane, action: Callable[[Store], Awaitable[T]]) -> T:
+        def again(error: BaseException) -> bool:
+            return isinstance(error, StoreError) and error.transient and not job.dropped and self._left(job) > 0
+
+        try:  # Few need a second try, and building an AsyncRetrying costs a third of a put.
+            return await self._try(job, lane, action)
+        except StoreError as error:
+            if not again(error):
+                raise
+        await self._clock.sleep(min(random.uniform(0, FIRST_BACKOFF_S), self._left(job)))
         retrying = AsyncRetrying(
             sleep=self._clock.sleep,
             wait=lambda state: min(BACKOFF(state), self._left(job)),
-            stop=lambda _: self._left(job) <= 0,
-            retry=retry_if_exception(lambda e: isinstance(e, StoreError) and e.transient and not job.dropped),
+            retry=retry_if_exception(again),
             reraise=True,
         )
         return await retrying(self._try, job, lane, action)
@@ -199,9 +210,7 @@ class Publisher:
                 lane.landed = job.captured_at
                 return result
             except TimeoutError:
-                late = StoreError(
-                    "timeout", f"not taken within the {left:.0f} s that were left for it", transient=False
-                )
+                late = StoreError("timeout", f"not taken in the {left:.0f} s that were left for it", transient=False)
                 outcome = late if left >= FAIR_TRY_S else None
                 raise late from None
             except StoreError as error:

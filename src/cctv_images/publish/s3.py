@@ -131,7 +131,8 @@ class S3Store:
     async def canary(self, key: str) -> list[str]:
         where = f"arn:aws:s3:::{self._bucket}/{self._prefix}{key}"
         rights = {verb: f"s3:{verb.title()}Object on {where}" for verb in ("put", "get", "delete")}
-        return await try_out(self, key, rights, self._clock)
+        lost = "neither Expires nor metadata is kept: browsers and CDNs would show old pictures"
+        return await try_out(self, key, rights, lost, self._clock)
 
     async def close(self) -> None:
         await self._wire.close()
@@ -158,7 +159,8 @@ class S3Store:
             raise StoreError("lied", "the bucket encrypts with KMS, so its ETag proves nothing; trying with a checksum")
         what = f"an ETag that is not the MD5 of what was sent ({plain(etag, 40)})" if etag else "no ETag"
         kind = plain(answer.headers.get("Content-Type", "no type"), 40)
-        raise StoreError("lied", f"200 with {what}, {kind}: nothing shows that the object was taken")
+        hint = "" if self.checksum or not etag else '; if its ETags are no MD5s, set "checksum" in CCTV_S3_OPTIONS'
+        raise StoreError("lied", f"200 with {what}, {kind}: nothing shows that the object was taken{hint}")
 
     def _error(self, answer: Answer) -> StoreError:
         return store_error(

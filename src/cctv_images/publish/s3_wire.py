@@ -8,6 +8,7 @@ transport follows redirects, repeats requests unasked and may wait for a `100 Co
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import ssl
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ import aiohttp
 import botocore.session
 from aiobotocore.session import AioSession
 from botocore import UNSIGNED
-from botocore.auth import S3SigV4Auth
+from botocore.auth import UNSIGNED_PAYLOAD, S3SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ConfigNotFound, ConfigParseError, ProfileNotFound
 from botocore.httpsession import get_cert_path
 from multidict import CIMultiDictProxy
 from yarl import URL
@@ -66,9 +67,7 @@ class Wire:
         self._credentials = credentials
         self._one_at_a_time = asyncio.Lock()
         self._http = http
-        https = place.base.startswith("https:")
-        # What S3SigV4Auth looks for: over plain http the body is part of the signature, over https TLS guards it.
-        self._signing = {"client_config": Config(s3={"payload_signing_enabled": not https})}
+        self.host = urlsplit(place.base).netloc
 
     @classmethod
     async def open(cls, bucket: str, aws: AwsSettings, addressing: str, pool: int) -> Wire:
@@ -77,6 +76,8 @@ class Wire:
             place, tls, credentials = await asyncio.to_thread(_prepare, bucket, aws, addressing)
         except ProfileNotFound:
             raise ConfigError(f"AWS_PROFILE names {aws.profile!r}, which is in none of the AWS shared files") from None
+        except (ConfigParseError, ConfigNotFound) as exc:
+            raise ConfigError(f"an AWS shared file cannot be read: {exc.kwargs.get('path')}") from None
         except (BotoCoreError, ValueError) as exc:
             raise ConfigError(
                 f"the store's address cannot be made of the AWS settings ({type(exc).__name__})"
@@ -118,17 +119,13 @@ class Wire:
         except (TimeoutError, aiohttp.ClientError, OSError) as exc:
             raise _transport_error(exc, self.host) from None
 
-    @property
-    def host(self) -> str:
-        return urlsplit(self.place.base).netloc
-
     async def close(self) -> None:
         await self._http.close()
 
     async def _sign(self, method: str, key: str, headers: dict[str, str], body: bytes) -> AWSRequest:
+        headers["Host"] = self.host
         request = AWSRequest(method, self.place.base + quote(key, safe="/~"), headers, body)
-        request.context.update(self._signing)
-        S3SigV4Auth(await self._keys(), "s3", self.place.region).add_auth(request)
+        _Signer(await self._keys(), "s3", self.place.region).add_auth(request)
         return request
 
     async def _keys(self) -> ReadOnlyCredentials:
@@ -143,6 +140,12 @@ class Wire:
             return frozen
         except BotoCoreError as exc:
             raise StoreError("keys", f"the AWS credentials could not be had ({type(exc).__name__})") from None
+
+
+class _Signer(S3SigV4Auth):  # type: ignore[misc]
+    def payload(self, request: AWSRequest) -> str:
+        """Over plain http the body is part of the signature; over https TLS guards it."""
+        return UNSIGNED_PAYLOAD if request.url.startswith("https:") else hashlib.sha256(request.data).hexdigest()
 
 
 def _prepare(bucket: str, aws: AwsSettings, addressing: str) -> tuple[Place, ssl.SSLContext, AioSession]:
