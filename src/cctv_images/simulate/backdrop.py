@@ -45,7 +45,7 @@ LOOKS = (
     Look((104, 150, 196), (226, 226, 214), (134, 150, 142), (168, 160, 150), (134, 146, 88), (104, 102, 100),
          (84, 116, 62), 1.0, 0.0, 120),
     Look((128, 140, 152), (196, 202, 206), (128, 140, 146), (138, 146, 152), (96, 118, 84), (78, 82, 86),
-         (62, 88, 62), 0.85, 0.08, 230),
+         (62, 88, 62), 0.8, 0.08, 230),
     Look((70, 92, 150), (250, 190, 134), (112, 98, 116), (122, 108, 112), (104, 112, 72), (84, 78, 80),
          (70, 84, 54), 0.8, 0.18, 110, (255, 226, 168)),
     Look((44, 52, 104), (238, 140, 112), (74, 62, 92), (72, 66, 92), (58, 66, 58), (58, 56, 66),
@@ -94,6 +94,7 @@ class _Pen:
 def _sky(road: Road, look: Look, rng: random.Random) -> Image.Image:
     """Sky, sun and clouds: soft things, drawn small and enlarged."""
     size, height = (WIDTH // _SOFT, HEIGHT // _SOFT), round(road.horizon_y / _SOFT) + 8
+    canvas = Image.new("RGB", (WIDTH * _OVER, HEIGHT * _OVER), look.grass)
     sky = Image.new("RGB", size, look.horizon)
     fade = ImageChops.invert(Image.linear_gradient("L").resize((size[0], height)))
     sky.paste(look.zenith, (0, 0, size[0], height), fade)
@@ -109,7 +110,9 @@ def _sky(road: Road, look: Look, rng: random.Random) -> Image.Image:
             puffs.append((x + dx, y + dy, rng.uniform(32, 120), rng.uniform(8, 24)))
     white = mixed(look.horizon, (255, 255, 255), 0.55 * look.light)
     sky.paste(white, (0, 0), _soft_discs(puffs, look.cloud, 3.5))
-    return sky.resize((WIDTH * _OVER, HEIGHT * _OVER), Image.Resampling.BILINEAR)
+    enlarged = (WIDTH * _OVER, height * _SOFT * _OVER)
+    canvas.paste(sky.crop((0, 0, size[0], height)).resize(enlarged, Image.Resampling.BILINEAR))
+    return canvas
 
 
 def _soft_discs(discs: list[tuple[float, float, float, float]], opacity: int, blur: float) -> Image.Image:

@@ -14,7 +14,7 @@ from cctv_images.simulate.backdrop import LOOKS, Look, draw_backdrop
 from cctv_images.simulate.perspective import HEIGHT, WIDTH, Road
 from cctv_images.simulate.traffic import Vehicle, drive, vehicles
 
-_SIZES = ((1280, 720),) * 6 + ((1920, 1080), (800, 450))
+_SIZES = ((1280, 720),) * 7 + ((1024, 576), (800, 450))
 _BAR = 40
 
 
@@ -27,7 +27,6 @@ class Scene:
     backdrop: bytes
     everyone: list[Vehicle]
     size: tuple[int, int]
-    grain: int
 
     @classmethod
     @functools.lru_cache(maxsize=256)
@@ -35,30 +34,29 @@ class Scene:
         rng = random.Random(number * 7919 + 11)
         road, look = Road.of(rng), LOOKS[number % len(LOOKS)]
         kept = io.BytesIO()
-        draw_backdrop(road, look, rng).save(kept, "JPEG", quality=93)
-        return cls(road, look, kept.getvalue(), vehicles(road, rng), rng.choice(_SIZES), rng.randint(0, 1 << 20))
+        _grained(draw_backdrop(road, look, rng), rng).save(kept, "JPEG", quality=90)
+        return cls(road, look, kept.getvalue(), vehicles(road, rng), rng.choice(_SIZES))
 
     def at(self, now: float, caption: str) -> Image.Image:
         """The view at a moment (epoch seconds)."""
         picture = Image.open(io.BytesIO(self.backdrop)).convert("RGB")
         drive(picture, self.road, self.everyone, now, self.look.light)
-        picture = _grained(picture, self.grain + int(now * 25))
         if self.size != picture.size:
             picture = picture.resize(self.size, Image.Resampling.BILINEAR)
         _caption(picture, caption, time.strftime("%Y-%m-%d  %H:%M:%S UTC", time.gmtime(now)))
         return picture
 
 
+def _grained(picture: Image.Image, rng: random.Random) -> Image.Image:
+    """With a sensor's noise."""
+    noise = ImageChops.offset(_noise(), rng.randrange(WIDTH), rng.randrange(HEIGHT))
+    return ImageChops.add(picture, noise, 1, -128)
+
+
 @functools.cache
-def _grain() -> Image.Image:
-    noise = Image.effect_noise((WIDTH, HEIGHT), 4)
+def _noise() -> Image.Image:
+    noise = Image.effect_noise((WIDTH, HEIGHT), 5)
     return Image.merge("RGB", (noise, noise, noise))
-
-
-def _grained(picture: Image.Image, number: int) -> Image.Image:
-    """The sensor's noise, another in each picture."""
-    moved = ImageChops.offset(_grain(), number * 131 % WIDTH, number * 57 % HEIGHT)
-    return ImageChops.add(picture, moved, 1, -128)
 
 
 @functools.cache

@@ -16,7 +16,8 @@ _PAINTS: tuple[Colour, ...] = (
     (214, 216, 220), (240, 240, 238), (52, 54, 60), (124, 128, 134), (176, 42, 40), (44, 76, 138), (92, 108, 92),
     (196, 168, 128), (28, 92, 110), (222, 170, 48),
 )  # fmt: skip
-_CANVAS, _ROOM = 220, 50
+_CANVAS, _ROOM, _SHRUNK = 220, 50, 2
+"""Pixels in which a body is drawn, those below its wheels, and by how much the drawing is reduced to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,11 @@ def drive(picture: Image.Image, road: Road, everyone: list[Vehicle], now: float,
     """Puts the vehicles where they are at `now` (epoch seconds), from far to near."""
     for z, vehicle in sorted(((v.distance(now), v) for v in everyone), key=lambda found: -found[0]):
         kind, scale = _KINDS[vehicle.kind], road.scale(z)
-        width = round(kind.width_m * scale)
+        width = _stepped(kind.width_m * scale)
         if width < 3:
             continue
         x, y = road.point(vehicle.x, z)
-        small = _sized(vehicle.kind, vehicle.paint, vehicle.speed < 0, round(light, 1), width)
+        small = _sized(vehicle.kind, vehicle.paint, vehicle.speed < 0, light, width)
         left, low = round(x - small.width / 2), round(y + width * _ROOM / _CANVAS)
         picture.paste(small, (left, low - small.height), small)
 
@@ -78,19 +79,29 @@ def drive(picture: Image.Image, road: Road, everyone: list[Vehicle], now: float,
 @functools.lru_cache(maxsize=2048)
 def _sized(kind: str, paint: Colour, towards: bool, light: float, width: int) -> Image.Image:
     sprite = _sprite(kind, paint, towards, light)
-    size = max(2, round(width * sprite.width / _CANVAS)), max(2, round(width * sprite.height / _CANVAS))
-    return sprite.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    share = width * _SHRUNK / _CANVAS
+    size = max(2, round(sprite.width * share)), max(2, round(sprite.height * share))
+    return sprite.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0).convert("RGBA")
 
 
-@functools.lru_cache(maxsize=128)
+def _stepped(width: float) -> int:
+    """Widths in few steps, so that most are found among those already made."""
+    return round(width) if width < 24 else round(width / 4) * 4
+
+
+@functools.lru_cache(maxsize=400)
 def _sprite(kind: str, paint: Colour, towards: bool, light: float) -> Image.Image:
-    """The vehicle on a transparent ground, its body _CANVAS wide in the middle, with _ROOM below its wheels."""
+    """The vehicle on a transparent ground, its body _CANVAS wide in the middle, with _ROOM below its wheels.
+
+    In premultiplied colours, which Pillow resizes without converting.
+    """
     facts = _KINDS[kind]
     height, side, top = round(_CANVAS * facts.height), 90, 60
     image = Image.new("RGBA", (_CANVAS + 2 * side, height + top + _ROOM))
-    shadow = Image.new("L", image.size)
-    ImageDraw.Draw(shadow).ellipse((side - 14, top + height - 34, side + _CANVAS + 14, top + height + 14), fill=150)
-    image.paste((0, 0, 0, 150), (0, 0), shadow.filter(ImageFilter.GaussianBlur(9)))
+    low = top + height
+    image.paste(
+        (0, 0, 0, 150), (0, 0), _blurred(image.size, [(side - 14, low - 34, side + _CANVAS + 14, low + 14)], 150, 9)
+    )
     body = Image.new("RGBA", image.size)
     pen = ImageDraw.Draw(body)
     if facts.boxy:
@@ -99,8 +110,8 @@ def _sprite(kind: str, paint: Colour, towards: bool, light: float) -> Image.Imag
         _saloon(pen, side, top, height, paint, towards)
     shaded = ImageEnhance.Brightness(body.convert("RGB")).enhance(0.22 + 0.78 * light)
     image.paste(shaded, (0, 0), body.getchannel("A"))
-    _lights(image, side, top + height, towards, dark=light < 0.6)
-    return image
+    _lights(image, side, low, towards, dark=light < 0.6)
+    return image.reduce(_SHRUNK).convert("RGBa")
 
 
 def _saloon(pen: ImageDraw.ImageDraw, x: int, top: int, height: int, paint: Colour, towards: bool) -> None:
@@ -136,16 +147,22 @@ def _box(pen: ImageDraw.ImageDraw, x: int, top: int, height: int, paint: Colour,
     pen.rectangle((x + 84, low - 66, x + 136, low - 48), (226, 228, 224, 255))
 
 
+def _blurred(size: tuple[int, int], discs: list[tuple[int, int, int, int]], opacity: int, radius: int) -> Image.Image:
+    """A mask of soft discs, made at a quarter of its size."""
+    mask = Image.new("L", (size[0] // 4, size[1] // 4))
+    pen = ImageDraw.Draw(mask)
+    for left, top, right, bottom in discs:
+        pen.ellipse((left / 4, top / 4, right / 4, bottom / 4), fill=opacity)
+    return mask.filter(ImageFilter.GaussianBlur(radius / 4)).resize(size, Image.Resampling.BILINEAR)
+
+
 def _lights(image: Image.Image, x: int, low: int, towards: bool, *, dark: bool) -> None:
     colour = (255, 244, 214) if towards else (214, 40, 34)
     lamps = [(x + 8, low - 78, x + 44, low - 56), (x + _CANVAS - 44, low - 78, x + _CANVAS - 8, low - 56)]
     if dark:
-        glow = Image.new("L", image.size)
-        pen = ImageDraw.Draw(glow)
         reach = 34 if towards else 20
-        for left, top, right, bottom in lamps:
-            pen.ellipse((left - reach, top - reach, right + reach, bottom + reach), fill=190 if towards else 130)
-        image.paste((*colour, 255), (0, 0), glow.filter(ImageFilter.GaussianBlur(16)))
+        discs = [(left - reach, top - reach, right + reach, bottom + reach) for left, top, right, bottom in lamps]
+        image.paste((*colour, 255), (0, 0), _blurred(image.size, discs, 190 if towards else 130, 16))
     pen = ImageDraw.Draw(image)
     for lamp in lamps:
         pen.rounded_rectangle(lamp, 8, (*(colour if dark else mixed(colour, (120, 120, 120), 0.2)), 255))

@@ -70,8 +70,9 @@ class Visit(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        # Not at once: asyncio's transport does not bear a close() from within this call (Python 3.11).
-        self._timer = asyncio.get_running_loop().call_later(0, self._play)
+        if self._timer is None:
+            # Not at once: asyncio's transport does not bear a close() from within this call (Python 3.11).
+            self._timer = asyncio.get_running_loop().call_later(0, self._play)
 
     def cut(self) -> None:
         """Ends at once, as a router does that loses power."""
