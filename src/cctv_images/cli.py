@@ -223,7 +223,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word.lower(), list(known), 1, 0.5)
+    close = get_close_matches(word.lower(), list(known), 1, 0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -320,7 +320,7 @@ def _our_fault(exc: Exception) -> int:
     if os.environ.get("CCTV_LOG_LEVEL", "").lower() == "debug":
         traceback.print_exception(exc)
     place = traceback.extract_tb(exc.__traceback__)[-1]
-    where = f"{os.path.basename(place.filename)}:{place.lineno}"
+    where = f"{os.sep.join(place.filename.split(os.sep)[-2:])}:{place.lineno}"
     advice = "Please report it, with the traceback that CCTV_LOG_LEVEL=debug shows."
     tell([f"our fault: {type(exc).__name__} in {where}. {advice}"])
     return EX_BAD
