@@ -255,6 +255,7 @@ def test_broken_headers_are_damage() -> None:
         PLAIN[: sof + 11] + b"\0" + PLAIN[sof + 12 :],
         PLAIN[: sos + 5] + b"\x77" + PLAIN[sos + 6 :],
         PLAIN[:sof] + b"\xff\x33\0\2" + PLAIN[sof:],
+        PLAIN[:sof] + segment(0xCC, b"\x01\x77") + PLAIN[sof:],
         PLAIN[:2] + b"\xff\xfe\0\2" * 100_000 + PLAIN[2:],
         PLAIN[:2] + segment(0xDB, bytes(65)) * 1500 + PLAIN[2:],
     ):

@@ -15,7 +15,7 @@ START, END = b"\xff\xd8", b"\xff\xd9"
 SEQUENTIAL, PROGRESSIVE = {0xC0, 0xC1}, 0xC2
 FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, 0xCC}
 BETWEEN_SCANS = frozenset({SOS, DQT, DHT, DRI, 0xDC, 0xFE}) | frozenset(range(0xE0, 0xF0))
-BEFORE_SCANS = BETWEEN_SCANS | FRAMES | {SOI, 0x01, 0xCC}
+BEFORE_SCANS = BETWEEN_SCANS | FRAMES | {SOI, 0x01}
 CUT = 0
 """In place of a marker: the bytes end here."""
 
