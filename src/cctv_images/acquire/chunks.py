@@ -8,6 +8,8 @@ from cctv_images.acquire.exchange import ProtocolError
 from cctv_images.acquire.picture_stream import begins_stream, is_picture
 
 MAX_SIZE_LINE = 1024
+MAX_FRAMING = 16_384
+"""Bytes of framing beyond as many bytes as there are of payload: chunks of one byte only cost time."""
 
 _SIZE_LINE = re.compile(rb"\s{0,8}([0-9a-fA-F]{1,12})[ \t]*(?:;[^\n]*)?\r?\n")
 _BEGINS_SIZE_LINE = re.compile(rb"\s{0,8}[0-9a-fA-F]{0,12}[ \t]*(?:;[^\n]*|\r)?\Z")
@@ -20,6 +22,8 @@ class Chunks:
         self._rest = b""
         """The beginning of a size line."""
         self._left = 0
+        self._surplus = -MAX_FRAMING
+        """Bytes of framing less bytes of payload."""
         self._plain: bool | None = None
         """Whether there are no chunks at all, whatever the head says; None until the first bytes show it."""
         self.ended = False
@@ -37,11 +41,15 @@ class Chunks:
                 payload += piece
                 at += len(piece)
                 self._left -= len(piece)
+                self._surplus -= len(piece)
             elif found := _SIZE_LINE.match(data, at):
                 self._plain = False
                 self._left = int(found[1], 16)
                 self.ended = self._left == 0
+                self._surplus += found.end() - at
                 at = found.end()
+                if self._surplus > 0:
+                    raise ProtocolError
             elif len(data) - at < MAX_SIZE_LINE and _BEGINS_SIZE_LINE.match(data, at):
                 self._rest = data[at:]
                 break

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +13,7 @@ import aiohttp
 from cctv_images.acquire.classify import classify
 from cctv_images.acquire.exchange import HEADERS, Asking, ClosedEarly, ProtocolError
 from cctv_images.acquire.fence import Fence
+from cctv_images.acquire.handler import BoundedHandler
 from cctv_images.acquire.resolver import Resolver
 from cctv_images.acquire.tls import TrustPolicies
 from cctv_images.acquire.trace import Trace
@@ -65,7 +68,7 @@ class StrictWay:
         return self._traced
 
     def _new_connector(self) -> aiohttp.TCPConnector:
-        return aiohttp.TCPConnector(
+        connector = aiohttp.TCPConnector(
             limit=0,
             force_close=True,  # cameras close kept connections without a word, and the next cycle is minutes away
             use_dns_cache=False,
@@ -73,6 +76,8 @@ class StrictWay:
             family=socket.AF_UNSPEC,
             socket_factory=self._fence.open_socket,
         )
+        connector._factory = partial(BoundedHandler, loop=asyncio.get_running_loop())  # type: ignore[assignment]
+        return connector
 
     def _new_session(self, connector: aiohttp.BaseConnector | None, **more: Any) -> aiohttp.ClientSession:
         session = aiohttp.ClientSession(

@@ -22,6 +22,8 @@ _WITHOUT_LENGTH = frozenset((0x01, 0xD8, *range(0xD0, 0xD8)))
 _NO_MARKER = frozenset((0x00, 0xFF))
 """A stray stuffed byte, a fill byte."""
 _SOS, _EOI = 0xDA, 0xD9
+MAX_STEPS = 10_000
+"""Segments, fill and stray bytes of one picture that are followed; real ones have some hundred."""
 
 
 def begins_stream(data: bytes | bytearray) -> bool:
@@ -32,12 +34,13 @@ def begins_stream(data: bytes | bytearray) -> bool:
 class FirstJpeg:
     """Finds the first JPEG in a growing buffer, looking at each byte once."""
 
-    __slots__ = ("_in_scan", "_pos", "end", "start")
+    __slots__ = ("_in_scan", "_pos", "_steps", "end", "start")
 
     def __init__(self) -> None:
         self.start = -1
         self.end = -1
         self._pos = 0
+        self._steps = 0
         self._in_scan = False
 
     def advance(self, data: bytes | bytearray) -> bool:
@@ -50,8 +53,9 @@ class FirstJpeg:
             self._pos = self.start + 2
         while self.end < 0:
             more = self._skip_scan(data) if self._in_scan else self._skip_segment(data)
-            if not more:
+            if not more or self._steps > MAX_STEPS:
                 return False
+            self._steps += 1
         return True
 
     def _skip_scan(self, data: bytes | bytearray) -> bool:

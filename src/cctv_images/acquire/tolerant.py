@@ -21,6 +21,7 @@ from cctv_images.acquire.chunks import Chunks
 from cctv_images.acquire.classify import connecting, unanswered_connection
 from cctv_images.acquire.exchange import HEADERS, Asking, ClosedEarly
 from cctv_images.acquire.fence import Fence
+from cctv_images.acquire.handler import MAX_INTERIM
 from cctv_images.acquire.picture_stream import SOI, begins_stream
 from cctv_images.acquire.resolver import Resolver
 from cctv_images.acquire.tls import Trust, TrustPolicies
@@ -172,17 +173,19 @@ def _request(asking: Asking) -> bytes:
 
 async def _read_head(wire: Wire) -> TolerantReply:
     """Reads heads until one is final: any number of 1xx may come before it, as long as there is time."""
-    data, searched = b"", 0
+    data, searched, interim = b"", 0, 0
     while True:
         found = _HEAD_END.search(data, max(0, searched - MAX_BLANKS))
         if found is not None:
             head, data, searched = data[: found.start()].lstrip(), data[found.end() :], 0
+            interim += 1
+            if interim > MAX_INTERIM:
+                await asyncio.Event().wait()  # not read any further: it ends at the time limit
             if not head:
                 continue
             status, reason, headers = _parse_head(head)
             if status == 101 or not 100 <= status < 200:
                 return TolerantReply(wire, status, reason, headers, data)
-            await asyncio.sleep(0)
             continue
         if len(data) > MAX_HEAD:
             raise _unreadable(f"a head of more than {MAX_HEAD:,} bytes")

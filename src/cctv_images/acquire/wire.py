@@ -8,6 +8,8 @@ from typing import cast
 from cctv_images.acquire.exchange import ClosedEarly
 
 HIGH_WATER = 262_144
+SLICE = 32_768
+"""Bytes handed over at a time; other cameras have their turn in between."""
 
 
 class Wire(asyncio.Protocol):
@@ -41,7 +43,8 @@ class Wire(asyncio.Protocol):
             self._transport.write(data)
 
     async def read(self) -> bytes:
-        """All that has arrived, empty at the end. Raises ClosedEarly when it was reset, once all is handed over."""
+        """What has arrived, empty at the end. Raises ClosedEarly when it was reset, once all is handed over."""
+        await asyncio.sleep(0)
         while not self._pieces:
             if self._ended:
                 if self._broken:
@@ -49,11 +52,12 @@ class Wire(asyncio.Protocol):
                 return b""
             self._arrived.clear()
             await self._arrived.wait()
-        pieces, self._pieces = bytes(self._pieces), bytearray()
-        if self._paused and not self._ended and self._transport is not None:
+        piece = bytes(self._pieces[:SLICE])
+        del self._pieces[:SLICE]
+        if self._paused and len(self._pieces) < HIGH_WATER and not self._ended and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
-        return pieces
+        return piece
 
     def close(self) -> None:
         if self._transport is not None:
