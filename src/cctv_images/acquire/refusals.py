@@ -210,7 +210,7 @@ class RefusalCount:
             if salt is None:
                 raise sqlite3.DatabaseError("no salt")
             secret = account.secret.encode("utf-8", "surrogatepass")
-            self._keys[account.secret] = hashlib.scrypt(secret, salt=salt[0], n=2**13, r=8, p=1, dklen=32)
+            self._keys[account.secret] = hashlib.scrypt(secret, salt=salt[0], n=2**10, r=8, p=1, dklen=32)
         key = self._keys[account.secret]
         return hmac.digest(key, f"{account.host}\0{account.username}".encode("utf-8", "surrogatepass"), "sha256")
 
