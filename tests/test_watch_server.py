@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from cctv_images.clock import SimulatedClock
 from cctv_images.errors import ConfigError, ErrorState
@@ -320,3 +321,18 @@ async def test_rude_requests_get_an_error_without_details(site: Site, said: byte
     assert answer[:12] in (b"", b"HTTP/1.0 400", b"HTTP/1.1 400")
     writer.close()
     assert (await site.text("/livez"))[0] == 200
+
+
+def test_the_same_holds_on_uvloop_whose_transports_differ(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        site = Site(tmp_path)
+        site.port = await site.server.open("127.0.0.1:0")
+        await test_a_picture_comes_with_its_expiry_and_etag(site)
+        await test_an_unchanged_picture_is_not_sent_again(site)
+        await test_more_connections_than_allowed_are_closed_and_free_places_are_used_again(site)
+        await test_a_client_that_leaves_early_is_no_error(site, caplog)
+        await site.server.close()
+        await test_a_client_that_sends_no_whole_request_is_closed(tmp_path, b"GET / HT")
+        await test_a_client_that_does_not_read_its_answer_is_cut_off(tmp_path)
+
+    uvloop.run(scenario())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -98,8 +98,7 @@ class WebServer:
 
 class _Refusal(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
+        cast("asyncio.Transport", transport).abort()  # uvloop's is one in all but name
 
 
 def parse_listen(listen: str) -> tuple[str, int]:
