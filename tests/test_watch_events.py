@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cctv_images.errors import MEANINGS
+from cctv_images.records import Fleet
+from cctv_images.states import Health
 from cctv_images.watch.events import EVENTS
+from cctv_images.watch.metrics import metrics_text
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -39,12 +43,21 @@ def test_events_that_states_and_gates_hand_on_are_in_the_list_too() -> None:
     assert handed_on <= set(EVENTS)
 
 
-def test_the_operations_manual_lists_exactly_these_events() -> None:
-    manual = ROOT / "docs" / "operations.md"
-    if not manual.exists():
-        pytest.skip("docs/operations.md is still to come")
-    documented = set(re.findall(r"^\| `([a-z_]+)` \|", manual.read_text(), re.MULTILINE))
-    assert set(EVENTS) <= documented
+def test_the_operations_manual_lists_exactly_these_events_error_states_and_metrics() -> None:
+    manual = (ROOT / "docs" / "operations.md").read_text()
+    events = {f"| `{name}` | {meaning} |" for name, meaning in EVENTS.items()}
+    reasons = {
+        f"| `{state}` | {m.means} | {'yes' if m.retry else 'no'} | {m.remedy} |" for state, m in MEANINGS.items()
+    }
+    metrics = {
+        f"| `{name}` | {said} |"
+        for name, said in re.findall(r"# HELP (cctv_images_\w+) (.*)", metrics_text(Fleet(started_at=0.0)))
+    }
+    told = set(re.findall(r"^\| `[a-z_]+` \| .* \|$", manual, re.MULTILINE))
+    assert events | reasons | metrics <= told
+    slugs = {line.split("`")[1] for line in told}
+    known = {*EVENTS, *MEANINGS, *Health, *(line.split("`")[1] for line in metrics)}
+    assert slugs <= known, "named in the manual and nowhere else"
 
 
 def test_every_event_has_a_meaning_in_one_line() -> None:

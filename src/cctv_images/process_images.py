@@ -445,4 +445,3 @@ class Service:
             now = self.clock.monotonic()
             log.info("summary", **summary_figures(self.fleet, totals, now))
             totals = Totals.of(self.fleet, now)
-            self.fleet.latenesses.clear()
