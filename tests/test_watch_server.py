@@ -77,6 +77,18 @@ async def test_a_picture_comes_with_its_expiry_and_etag(site: Site) -> None:
         assert answer.headers["X-Kind"] == "picture"
 
 
+async def test_one_connection_serves_many_pictures(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.add("134")
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    for _ in range(3):
+        writer.write(b"GET /image/134.jpg HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert await reader.readexactly(len(PICTURE)) == PICTURE
+    writer.close()
+    assert caplog.records == []
+
+
 async def test_an_unchanged_picture_is_not_sent_again(site: Site) -> None:
     record = site.add("134")
     for tag in (f'"{record.etag}"', f'W/"{record.etag}"', f'"other", "{record.etag}"', "*"):
@@ -328,6 +340,7 @@ def test_the_same_holds_on_uvloop_whose_transports_differ(tmp_path: Path, caplog
         site = Site(tmp_path)
         site.port = await site.server.open("127.0.0.1:0")
         await test_a_picture_comes_with_its_expiry_and_etag(site)
+        await test_one_connection_serves_many_pictures(site, caplog)
         await test_an_unchanged_picture_is_not_sent_again(site)
         await test_more_connections_than_allowed_are_closed_and_free_places_are_used_again(site)
         await test_a_client_that_leaves_early_is_no_error(site, caplog)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler, Middleware
 
 from cctv_images.clock import Clock, iso
@@ -178,6 +179,13 @@ def _record(request: web.Request) -> CameraRecord:
     return record
 
 
+class _Picture(web.FileResponse):
+    """Can be prepared twice, as other responses can: aiohttp does so after the time limit has written it."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None if self.prepared else await super().prepare(request)
+
+
 async def _image(request: web.Request) -> web.StreamResponse:
     record = _record(request)
     path = request.app[_image_path](record.camera.camera_id)
@@ -189,7 +197,7 @@ async def _image(request: web.Request) -> web.StreamResponse:
         wanted = request.if_none_match or ()
         if any(tag.value in (record.etag, "*") for tag in wanted):
             return web.Response(status=304, headers=headers)
-    return web.FileResponse(path, headers=headers | {"Content-Type": "image/jpeg"})
+    return _Picture(path, headers=headers | {"Content-Type": "image/jpeg"})
 
 
 def _image_headers(record: CameraRecord) -> dict[str, str]:
