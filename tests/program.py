@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+BARE = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 COMMAND = [sys.executable, "-m", "cctv_images"]
 
 
@@ -33,12 +34,11 @@ class Program:
     env: dict[str, str] = field(default_factory=dict)
 
     async def start(self, *words: str, **env: str) -> asyncio.subprocess.Process:
-        bare = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return await asyncio.create_subprocess_exec(
             *COMMAND,
             *words,
             cwd=self.folder,
-            env=bare | self.env | env,
+            env=BARE | self.env | env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

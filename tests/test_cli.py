@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import COMMAND, Program
+from program import BARE, COMMAND, Program
 
 from cctv_images import __version__
 from cctv_images.cli import COMMANDS
@@ -206,11 +206,16 @@ async def test_a_port_in_use_is_named(program: Program) -> None:
 
 
 async def test_a_reader_that_has_seen_enough_is_no_trouble(program: Program) -> None:
+    env = BARE | program.env
     read, write = os.pipe()
     os.close(read)
     try:
         done = subprocess.run(
-            [*COMMAND, "check"], stdout=write, stderr=subprocess.PIPE, cwd=program.folder, env=os.environ | program.env
+            [*COMMAND, "check"],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            cwd=program.folder,
+            env=env,
         )
     finally:
         os.close(write)

@@ -513,5 +513,6 @@ def test_the_environment_loses_what_would_redirect_or_wiretap() -> None:
     environ = {
         name: "x" for name in ("HTTPS_PROXY", "no_proxy", "SSLKEYLOGFILE", "AWS_PROFILE", "AWS_ROLE_ARN", "PATH")
     }
+    environ["AWS_SESSION_TOKEN"] = ""
     scrub_environment(environ)
     assert set(environ) == {"AWS_PROFILE", "AWS_ROLE_ARN", "PATH"}

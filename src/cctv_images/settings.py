@@ -272,9 +272,11 @@ def scrub_environment(environ: MutableMapping[str, str] | None = None) -> None:
 
     Proxies: cameras and store are asked directly. SSLKEYLOGFILE writes down the keys of every TLS connection.
     The AWS_* names stay: those in the settings are read again on a reload, and botocore's own chain of credentials
-    needs its others (containers, web identity, shared files).
+    needs its others (containers, web identity, shared files). Empty ones go, since botocore takes an empty
+    AWS_PROFILE for a name.
     """
     environ = os.environ if environ is None else environ
-    for name in list(environ):
-        if name.upper().endswith("_PROXY") or name == "SSLKEYLOGFILE":
+    for name, value in list(environ.items()):
+        empty = name.startswith("AWS_") and not value
+        if empty or name.upper().endswith("_PROXY") or name == "SSLKEYLOGFILE":
             del environ[name]

@@ -18,6 +18,9 @@ from cctv_images.inventory.camera import Camera
 from cctv_images.process.verify import Picture, Verifier
 from cctv_images.settings import Settings
 
+PACKAGED_STATE = Path("/var/lib/cctv-images")
+"""Where the unit's StateDirectory= puts it."""
+
 
 @dataclass(slots=True)
 class Answer:
@@ -56,7 +59,7 @@ class Asker:
 @asynccontextmanager
 async def asker(settings: Settings) -> AsyncIterator[Asker]:
     """Raises CommandError where the daemon's count of refused logins cannot be shared."""
-    _share_state(settings.state_dir)
+    settings = _with_daemons_state(settings)
     guard = parts.login_guard(settings, RealClock())
     acquirer = parts.acquirer(settings, guard)
     verifier = Verifier(settings.max_image_pixels)
@@ -68,10 +71,16 @@ async def asker(settings: Settings) -> AsyncIterator[Asker]:
         await guard.close()
 
 
-def _share_state(folder: Path) -> None:
+def _with_daemons_state(settings: Settings) -> Settings:
+    """Where nothing says which folder is the daemon's, an installed one's is taken rather than a count of our own."""
+    unsaid = "state_dir" not in settings.model_fields_set and not settings.state_dir.exists()
+    if unsaid and PACKAGED_STATE.exists():
+        settings = settings.model_copy(update={"state_dir": PACKAGED_STATE})
+    folder = settings.state_dir
     parts.make_state_folder(folder)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise CommandError(
             f"refused logins are counted in {folder}, where this user may not write: "
             "run this as the service's user (sudo -u …), so that no account gets locked."
         )
+    return settings
