@@ -33,6 +33,7 @@ from cctv_images.settings import Settings, fingerprint, fingerprint_mistake, loa
 from cctv_images.states import Policy
 from cctv_images.uplink import UplinkGate
 from cctv_images.watch.control import ControlServer
+from cctv_images.watch.logs import hide_secrets
 from cctv_images.watch.server import WebServer
 from cctv_images.watch.systemd import Heartbeat, notify, service_gate
 from cctv_images.watch.views import Totals, cameras_json, summary_figures
@@ -292,7 +293,7 @@ class Service:
     # --- what operators ask for (watch.control) ---
 
     async def status(self) -> dict[str, Any]:
-        return cameras_json(self.fleet, self.clock.time(), self.clock.monotonic())
+        return cameras_json(self.fleet, self.clock.time(), self.clock.monotonic(), brief=True)
 
     async def revive(self, camera_ids: Sequence[str] | None, offer_login: bool) -> dict[str, Any]:
         """camera_ids None = all that are disabled. Raises ConfigError for ids that are not run."""
@@ -314,6 +315,7 @@ class Service:
             except (ConfigError, InventoryUnavailable, ReloadRefused) as exc:
                 log.error("reload_refused", detail=str(exc))
                 raise ConfigError(str(exc)) from None
+            hide_secrets(settings)
             self.settings, self.source = settings, source
             self.acquirer.update_credentials(settings.credentials, settings.default_login)
             await self.publisher.swap(store)

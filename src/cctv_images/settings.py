@@ -15,7 +15,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import AfterValidator, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cctv_images.acquire.logins import Login
 from cctv_images.config import values
@@ -41,10 +42,10 @@ def _store(text: str) -> str:
     return text.rstrip("/")
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """The effective settings. Durations are in seconds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=False)
 
     inventory: Annotated[str, stripped(values.place)]
     inventory_columns: Annotated[dict[str, str], read(values.columns(tuple(SYNONYMS)))] = {}
@@ -83,6 +84,18 @@ class Settings(BaseModel):
     listen: Annotated[str, stripped(values.listen)] = "127.0.0.1:8080"
     control: Annotated[Path, stripped(values.socket_path)] = Path("control.sock")
     aws: AwsSettings = AwsSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what load_settings has read (config.sources), which knows each value's origin and line."""
+        return (init_settings,)
 
     def inventory_headers_map(self) -> dict[str, str]:
         """Request headers for an http inventory. The values are secrets."""
@@ -213,7 +226,7 @@ class _Check:
 
     def _model(self) -> Settings:
         right = {field: value for field, value in self.raw.items() if field not in self.mistakes}
-        return Settings.model_validate(STAND_INS | right)
+        return Settings(**(STAND_INS | right))
 
 
 def _expectation(error: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Where settings come from: environment, credential files, dotenv file. Each value keeps its origin, for the errors.
 
-Read by hand rather than by pydantic-settings: that tells JSON mistakes one at a time, takes unknown names from the
-process environment (where EnvironmentFile= puts them) in silence, expands ${…} in passwords, and knows no line numbers.
+In the place of pydantic-settings' own readers: those tell JSON mistakes one at a time, take unknown names from the
+process environment (where EnvironmentFile= puts them) in silence, expand ${…} in passwords, and know no line numbers.
 """
 
 from __future__ import annotations
