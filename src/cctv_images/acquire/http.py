@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from cctv_images.acquire.classify import classify
 from cctv_images.acquire.exchange import HEADERS, Asking, ClosedEarly, ProtocolError
@@ -83,7 +85,7 @@ class StrictWay:
         session = aiohttp.ClientSession(
             connector=connector,
             headers=HEADERS,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=_NoCookies(),
             auto_decompress=False,
             trust_env=False,
             timeout=self._timeout,
@@ -92,6 +94,13 @@ class StrictWay:
         # aiohttp would send a request again by itself when the camera closes without an answer.
         session._retry_connection = False
         return session
+
+
+class _NoCookies(aiohttp.DummyCookieJar):
+    """Does not even parse them: aiohttp would log the names of odd ones."""
+
+    def update_cookies_from_headers(self, headers: Sequence[str], response_url: URL) -> None:
+        pass
 
 
 class StrictReply:
