@@ -363,3 +363,35 @@ async def test_the_first_picture_of_a_stream_is_taken_and_the_connection_closed(
         async with asyncio.timeout(2):
             while camera.open:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [
+        ("30", 30, 30),
+        ("99999999", 3600, 3600),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600, 3600),
+        ("soon", None, None),
+        ("-5", None, None),
+        ("٣", None, None),
+    ],
+)
+async def test_retry_after_is_understood_and_capped_at_an_hour(value: str, low: float | None, high: float) -> None:
+    answer = f"HTTP/1.1 503 Busy\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n".encode()
+    async with raw_camera(saying(answer)) as camera, acquirer() as fetcher:
+        came = await outcome(fetcher, camera.camera())
+        assert not isinstance(came, Still)
+        assert came.state is ErrorState.BUSY
+        assert came.retry_after_s is None if low is None else low <= (came.retry_after_s or 0) <= high
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"503 Service Unavailable"])
+async def test_a_makes_own_words_decide_what_an_answer_means(status: bytes) -> None:
+    xml = b"<ResponseStatus><statusCode>2</statusCode><statusString>Device Busy</statusString></ResponseStatus>"
+    answer = ok(xml, kind="application/xml").replace(b"200 OK", status)
+    async with raw_camera(saying(answer)) as camera, acquirer() as fetcher:
+        came = await outcome(fetcher, camera.camera(recipe="hikvision"))
+        assert not isinstance(came, Still)
+        assert came.state is ErrorState.BUSY
+        assert "Device Busy" in came.detail
