@@ -303,16 +303,49 @@ async def test_one_camera_whose_object_is_refused_does_not_close_the_store_for_t
 
 async def test_a_right_that_all_cameras_lack_is_the_stores_sickness(scene: Scene) -> None:
     scene.shelf.trouble = DENIED
-    for key in ("a", "b", "c"):
-        assert await failure(scene.put(scene.picture(key))) == "denied"
+    assert await failure(scene.put(scene.picture("a"))) == "denied"
+    assert await failure(scene.put(scene.picture("b"))) == "denied"
+    waits = scene.put(scene.picture("c"))
+    await scene.clock.advance(30)
     assert scene.events == ["sick denied no right"]
+    scene.shelf.trouble = None
+    await scene.clock.advance(120)
+    assert await waits
+    assert scene.events[1:] == ["well"]
 
 
 async def test_a_fleet_of_one_camera_finds_out_as_well(scene: Scene) -> None:
     scene.shelf.trouble = DENIED
-    for _ in range(3):
+    for _ in range(2):
         assert await failure(scene.put(scene.picture())) == "denied"
+    waits = scene.put(scene.picture(), within_s=100)
+    await scene.clock.advance(101)
+    assert await failure(waits) == "denied"
     assert scene.events == ["sick denied no right"]
+
+
+async def test_who_wants_to_know_now_does_not_wait_for_a_lasting_trouble(scene: Scene) -> None:
+    scene.publisher.be_impatient(30)
+    scene.shelf.trouble = DENIED
+    tasks = []
+    for i in range(50):
+        tasks.append(scene.put(scene.picture(f"k{i}")))
+        await scene.clock.advance(0.01)
+    await scene.clock.advance(1)
+    assert {await failure(task) for task in tasks} == {"denied"}
+    assert len(scene.shelf.tries) <= 5
+
+
+async def test_who_wants_to_know_now_waits_a_little_for_an_outage(scene: Scene) -> None:
+    scene.publisher.be_impatient(30)
+    waiting = await scene.fall_ill()
+    waiting += [scene.put(scene.picture(f"k{i}")) for i in range(50)]
+    await scene.clock.advance(29)
+    assert not any(task.done() for task in waiting)
+    await scene.clock.advance(70)
+    late = scene.put(scene.picture("late"))
+    await scene.clock.advance(1)
+    assert [await failure(task) for task in [*waiting, late]] == ["unreachable"] * 54
 
 
 async def test_a_store_that_falls_ill_again_at_once_is_not_asked_more_often_for_that(scene: Scene) -> None:

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 from cctv_images.clock import Clock
 from cctv_images.errors import StoreError
-from cctv_images.publish.gate import Gate
+from cctv_images.publish.gate import Gate, GaveUp
 from cctv_images.publish.store import Publication, Receipt, Store
 
 T = TypeVar("T")
@@ -100,7 +100,7 @@ class Publisher:
 
         Raises StoreError; its reason is "superseded" where a newer object of the same key was put meanwhile, "no_room"
         where too many bytes wait for a sick store, "stopping" while the service ends. A transient failure is repeated
-        until the deadline, any other is raised at once.
+        until the deadline, any other is raised at once; while the store is sick all wait for it.
         """
         job = _Job(publication.key, publication.captured_at, len(publication.body), deadline_s)
         return await self._run(job, lambda store: store.put(publication))
@@ -131,6 +131,11 @@ class Publisher:
         for task in list(self._retiring):
             task.cancel()
         await self._held.store.close()
+
+    def be_impatient(self, patience_s: float) -> None:
+        """Puts wait for a sick store no longer than this from its falling ill, and not at all for a lasting trouble:
+        for one who wants to know now (run --once)."""
+        self._gate.patience_s = patience_s
 
     @property
     def waiting(self) -> int:
@@ -180,7 +185,9 @@ class Publisher:
 
     async def _keep_trying(self, job: _Job, lane: _Lane, action: Callable[[Store], Awaitable[T]]) -> T:
         def again(error: BaseException) -> bool:
-            return isinstance(error, StoreError) and error.transient and not job.dropped and self._left(job) > 0
+            if not isinstance(error, StoreError) or isinstance(error, GaveUp) or job.dropped or self._left(job) <= 0:
+                return False
+            return error.transient or self._gate.trouble is not None
 
         try:  # Few need a second try, and building an AsyncRetrying costs a third of a put.
             return await self._try(job, lane, action)
