@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import threading
 import time
 
 import pytest
+from PIL import Image
 from raw_camera import jpeg
 
-from cctv_images.errors import CameraError
-from cctv_images.process.verify import examine
+from cctv_images.errors import CameraError, ErrorState
+from cctv_images.process.lane import Lane
+from cctv_images.process.verify import Verifier, examine
 
 JPEG = jpeg()
 PADDED = JPEG[:-2] + b"\x55" * 3000
@@ -44,3 +48,56 @@ def test_no_bytes_stop_the_other_threads(name: str) -> None:
         over.set()
         ticking.join()
     assert max(gaps) < 0.5
+
+
+def png(width: int, height: int) -> bytes:
+    """Some 100 kB that take a second or two to convert."""
+    out = io.BytesIO()
+    Image.new("LA", (width, height), (90, 90)).save(out, "PNG", compress_level=9)
+    return out.getvalue()
+
+
+async def test_pictures_that_take_long_delay_nobody_elses() -> None:
+    verifier = Verifier(50_000_000)
+    hogs = [asyncio.create_task(verifier.verify(body)) for body in [png(5000, 5000)] * 20]
+    await asyncio.sleep(0.5)
+    begun = time.monotonic()
+    for _ in range(20):
+        assert (await verifier.verify(JPEG)).width == 320
+        await verifier.alive()
+    assert time.monotonic() - begun < 1.5
+    assert (await verifier.verify(png(300, 200))).width == 300  # before the hogs that wait
+    assert sum(hog.done() for hog in hogs) < 10
+    verifier.close()
+    await asyncio.wait(hogs)
+
+
+async def test_what_waits_is_bounded_in_bytes_and_the_largest_ends() -> None:
+    lane, gate = Lane("test", 1, limit=1000), threading.Event()
+    running = asyncio.create_task(lane.run(gate.wait, cost=1, size=5000))
+    await asyncio.sleep(0)
+    small, large, middle = (asyncio.create_task(lane.run(int, cost=1, size=n)) for n in (100, 700, 400))
+    with pytest.raises(CameraError, match="the largest"):
+        await large
+    gate.set()
+    assert [await small, await middle, await running] == [0, 0, True]
+    lane.close()
+
+
+async def test_work_gets_its_turn_whoever_gives_up_before_it() -> None:
+    lane, gate = Lane("test", 1, limit=1000, patience_s=0.2), threading.Event()
+    running = asyncio.create_task(lane.run(gate.wait, cost=1, size=1))
+    await asyncio.sleep(0)
+    waits, gives_up = (asyncio.create_task(lane.run(int, cost=1, size=1)) for _ in range(2))
+    await asyncio.sleep(0)
+    gives_up.cancel()
+    with pytest.raises(CameraError, match="no time was found") as caught:
+        await waits
+    assert caught.value.state is ErrorState.TOO_LARGE
+    last = asyncio.create_task(lane.run(int, cost=1, size=1))
+    await asyncio.sleep(0)
+    gate.set()
+    assert await last == 0
+    assert await running
+    assert await lane.run(int, cost=1, size=1) == 0
+    lane.close()

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from itertools import islice
 
@@ -37,15 +38,32 @@ _RESTART = re.compile(rb"(?<!\xff)\xff++[\xd0-\xd7]")
 """Fill bytes included. Begins only where a run of them does: trying each of 8 million would hold the GIL for hours."""
 
 
+class _Rare(Exception):
+    """A sampling that TurboJPEG does not name."""
+
+
 def check_whole(jpeg: Jpeg) -> None:
     """Raises CameraError, mostly TRUNCATED: where picture data is missing or damaged."""
+    if again := first_look(jpeg):
+        again()
+
+
+def first_look(jpeg: Jpeg) -> Callable[[], None] | None:
+    """What `check_whole` does where one decoding tells; else what is still to be called, which takes several."""
     if not (jpeg.whole_area and (jpeg.ended or jpeg.complete)):
         raise CameraError(ErrorState.TRUNCATED, "JPEG of which whole scans are missing")
-    left_over, marker = _decode(jpeg.scans)
+    try:
+        left_over, marker = _decode(jpeg.scans)
+    except _Rare:
+        return partial(_decode_rare, jpeg.scans)
     if not left_over:
-        return
+        return None
     if not jpeg.complete:
         raise _not_whole("bytes are left over where scans are missing")
+    return partial(_look_again, jpeg, marker)
+
+
+def _look_again(jpeg: Jpeg, marker: int) -> None:
     for scan in jpeg.scans:
         _check_restarts(scan)
     if _in_intervals(jpeg):
@@ -74,8 +92,7 @@ def _decode(scans: Sequence[Scan]) -> tuple[int, int]:
     if "memory" in message:
         raise CameraError(ErrorState.TOO_LARGE, "JPEG that takes more memory than there is")
     if "subsampling" in message:
-        _decode_rare(scans)
-        return 0, 0
+        raise _Rare
     raise _not_whole(message.removeprefix("Corrupt JPEG data: "))
 
 
