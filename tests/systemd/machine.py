@@ -95,11 +95,7 @@ class Machine:
     def run(self, script: str, *, code: int | None = 0, limit_s: float = 180.0, **env: str) -> str:
         """What a shell script prints in there, standard error included. code: expected; None = any."""
         enter = ["nsenter", "-t", self._leader, *["-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"], "--", "env", "-i"]
-        settings = {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": "/root",
-            "LANG": "C.UTF-8",
-        } | env
+        settings = {"PATH": ROOTS_PATH, "HOME": "/root", "LANG": "C.UTF-8"} | env
         command = [*enter, *(f"{name}={value}" for name, value in settings.items()), "bash", "-euc", script]
         done = subprocess.run(
             command,
