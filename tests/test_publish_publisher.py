@@ -327,12 +327,8 @@ async def test_a_fleet_of_one_camera_finds_out_as_well(scene: Scene) -> None:
 async def test_who_wants_to_know_now_does_not_wait_for_a_lasting_trouble(scene: Scene) -> None:
     scene.publisher.be_impatient(30)
     scene.shelf.trouble = DENIED
-    tasks = []
-    for i in range(50):
-        tasks.append(scene.put(scene.picture(f"k{i}")))
-        await scene.clock.advance(0.01)
-    await scene.clock.advance(1)
-    assert {await failure(task) for task in tasks} == {"denied"}
+    reasons = [await failure(scene.put(scene.picture(f"k{i}"))) for i in range(50)]
+    assert set(reasons) == {"denied"}
     assert len(scene.shelf.tries) <= 5
 
 

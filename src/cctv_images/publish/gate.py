@@ -56,11 +56,13 @@ class Gate:
         self._keys.add(key)
         if not self._waiting and self._room():
             return self._let_in()
-        if (patient_until := self._patient_until()) <= self._clock.monotonic():
+        if not self.worth_waiting:
             raise self._gave_up()
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        alarm = asyncio.create_task(self._expire(turn, min(deadline_s, patient_until)), name=f"put of {key} waits")
+        alarm = asyncio.create_task(
+            self._expire(turn, min(deadline_s, self._patient_until())), name=f"put of {key} waits"
+        )
         try:
             return await turn
         except asyncio.CancelledError:
@@ -118,6 +120,10 @@ class Gate:
     def _gave_up(self) -> GaveUp:
         trouble = self.trouble or StoreError("busy", "too many puts are under way")
         return GaveUp(trouble.reason, trouble.detail, transient=trouble.transient)
+
+    @property
+    def worth_waiting(self) -> bool:
+        return self._patient_until() > self._clock.monotonic()
 
     def _patient_until(self) -> float:
         if self.trouble is None or self.patience_s == float("inf"):

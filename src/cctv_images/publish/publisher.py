@@ -187,7 +187,7 @@ class Publisher:
         def again(error: BaseException) -> bool:
             if not isinstance(error, StoreError) or isinstance(error, GaveUp) or job.dropped or self._left(job) <= 0:
                 return False
-            return error.transient or self._gate.trouble is not None
+            return self._gate.worth_waiting if self._gate.trouble else error.transient
 
         try:  # Few need a second try, and building an AsyncRetrying costs a third of a put.
             return await self._try(job, lane, action)

@@ -65,7 +65,7 @@ class Wire:
     def __init__(self, place: Place, credentials: AioSession, http: aiohttp.ClientSession) -> None:
         self.place = place
         self._credentials = credentials
-        self._one_at_a_time = asyncio.Lock()
+        self._looking_for_keys = asyncio.Lock()
         self._http = http
         self.host = urlsplit(place.base).netloc
 
@@ -130,7 +130,7 @@ class Wire:
 
     async def _keys(self) -> ReadOnlyCredentials:
         try:
-            async with self._one_at_a_time:  # an instance role's service is asked once, not by each put in flight
+            async with self._looking_for_keys:  # an instance role's service is asked once, not by each put in flight
                 credentials = await self._credentials.get_credentials()
             if credentials is None:
                 raise StoreError(
