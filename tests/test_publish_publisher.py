@@ -60,6 +60,11 @@ class Shelf:
         assert not self.under_way
         self.closed = True
 
+    async def break_off(self) -> None:
+        """As a closed session does: what is under way fails."""
+        self.trouble = DOWN
+        self.open.set()
+
 
 DOWN = StoreError("unreachable", "nobody there")
 DENIED = StoreError("denied", "no right", transient=False)
@@ -411,6 +416,18 @@ async def test_stopping_ends_what_waits_and_lets_finish_what_is_under_way(scene:
     assert await under_way
     assert scene.shelf.closed
     assert await failure(scene.put(scene.picture())) == "stopping"
+
+
+async def test_stopping_does_not_wait_long_for_a_store_that_hangs(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LAST_PUTS_S", 0.05)
+    monkeypatch.setattr(Shelf, "close", lambda shelf: shelf.break_off())
+    scene.shelf.open.clear()
+    hangs = scene.put(scene.picture())
+    await scene.clock.advance(0.01)
+    await scene.publisher.close()
+    assert await failure(hangs) == "stopping"
 
 
 # with a real store

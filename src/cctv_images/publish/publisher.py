@@ -76,8 +76,11 @@ class _Held:
             self.idle.set()
 
     async def retire(self) -> None:
-        await self.idle.wait()
-        await self.store.close()
+        """Closes it after its last request, or now when cancelled."""
+        try:
+            await self.idle.wait()
+        finally:
+            await self.store.close()
 
 
 class Publisher:
@@ -123,14 +126,12 @@ class Publisher:
         for job in list(self._jobs):
             job.drop(StoreError("stopping", "the service is stopping", transient=False))
         self._gate.close()
-        try:
-            async with asyncio.timeout(LAST_PUTS_S):
-                await self._held.idle.wait()
-        except TimeoutError:
-            pass
-        for task in list(self._retiring):
+        last = {*self._retiring, asyncio.create_task(self._held.retire(), name="store retires")}
+        _, late = await asyncio.wait(last, timeout=LAST_PUTS_S)
+        for task in late:
             task.cancel()
-        await self._held.store.close()
+        if late:
+            await asyncio.wait(late)
 
     def be_impatient(self, patience_s: float) -> None:
         """Puts wait for a sick store no longer than this from its falling ill, and not at all for a lasting trouble:
