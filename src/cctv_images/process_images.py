@@ -50,6 +50,8 @@ INVENTORY_RETRY_S = 60.0
 SCOUTS = 10
 SCOUT_EVERY_S = 60.0
 ONCE_AT_A_TIME = 1000
+ONCE_PATIENCE_S = 30.0
+"""How long `run --once` waits for a sick store."""
 
 
 async def serve(
@@ -144,6 +146,7 @@ class Service:
         except InventoryUnavailable as exc:
             raise ConfigError(f"CCTV_INVENTORY: {exc}") from None
         self._report_inventory(loaded)
+        self.publisher.be_impatient(ONCE_PATIENCE_S)
         workers = [self.roster.enlist(camera) for camera in loaded.inventory.cameras.values()]
         places = asyncio.Semaphore(ONCE_AT_A_TIME)
 
