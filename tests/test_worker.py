@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -322,3 +323,22 @@ async def test_a_stop_lets_cycles_under_way_finish_and_ends_the_rest(world) -> N
     await drained
     assert len(w.public) == 3
     assert not w.roster.tasks
+
+
+async def test_a_cycle_that_ends_just_as_the_stop_begins_does_not_hold_it_up(world) -> None:
+    w = world(well)
+    last_put = asyncio.Event()
+
+    async def put(camera_id: str, publication: Publication, deadline_s: float) -> Receipt:
+        if camera_id == "c1":
+            await last_put.wait()
+        return await w.put(camera_id, publication, deadline_s)
+
+    w.tools.publisher = SimpleNamespace(put=put)
+    w.start(2, spread=0)
+    await w.clock.advance(60)
+    assert [w.record(i).cycling for i in ("c0", "c1")] == [False, True]
+    last_put.set()
+    async with asyncio.timeout(5):
+        await w.roster.drain(7)
+    assert len(w.public) == 2

@@ -139,10 +139,10 @@ class Roster:
 
     async def drain(self, seconds: float) -> None:
         """Ends all tasks: sleeping ones at once, cycles under way when they are over or the time is."""
-        asleep = [camera_id for camera_id in self.tasks if not self.fleet.cameras[camera_id].cycling]
-        await self.stop(asleep)
         for worker in self.workers.values():
             worker.last_turn = True
+        asleep = [camera_id for camera_id in self.tasks if not self.fleet.cameras[camera_id].cycling]
+        await self.stop(asleep)
         if self.tasks:
             await asyncio.wait(self.tasks.values(), timeout=seconds)
         await self.stop(list(self.tasks))
