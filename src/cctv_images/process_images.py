@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 import signal
 from collections.abc import Callable, Coroutine, Sequence
@@ -408,7 +409,10 @@ class Service:
         while True:
             await self.clock.sleep(TICK_S)
             self.fleet.store.waiting = self.publisher.waiting
-            self.fleet.starting = self.fleet.starting and not self._all_begun()
+            if self.fleet.starting and self._all_begun():
+                self.fleet.starting = False
+                gc.collect()
+                gc.freeze()  # what stands now stays: looking through it stops the loop for 0.1 s per 1,000 cameras
             await self._watch_uplink()
             await self._revive_in_time()
 
