@@ -18,6 +18,7 @@ from cctv_images.inventory.camera import Camera
 from cctv_images.process.verify import Picture
 from cctv_images.publish.store import Publication, Receipt
 from cctv_images.records import Fleet
+from cctv_images.rescue import Rescue
 from cctv_images.roster import Roster
 from cctv_images.states import Health, Policy
 from cctv_images.uplink import UplinkGate
@@ -259,23 +260,44 @@ async def test_the_hold_is_limited(world) -> None:
     assert all(p.kind == "fallback" for p in w.public.values())
 
 
-async def test_a_disabled_fleet_is_scouted_and_one_look_tells_that_the_network_is_back(world) -> None:
+async def second_by_second(w: World, seconds: int, rescue: Rescue) -> None:
+    for _ in range(seconds):
+        await w.clock.advance(1)
+        await rescue.look()
+
+
+async def test_when_all_are_disabled_scouts_notice_that_the_network_is_back(world) -> None:
     out = {"now": False}
     w = world(lambda camera, now: CameraError(ErrorState.DNS) if out["now"] else 1.0, hold=900)
+    rescue = Rescue(w.fleet, w.tools.gate, w.roster, revive_after_s=0)
+    w.tools.on_uplink = rescue.on_uplink
     w.start(30)
     await w.clock.advance(900)
     out["now"] = True
     await w.clock.advance(6000)
     assert len(w.roster.disabled()) == 30
-    scouting = asyncio.create_task(w.roster.scout(w.roster.disabled()[:5]))
-    await w.clock.advance(5)
-    assert not await scouting
+    await second_by_second(w, 130, rescue)
+    assert len(w.roster.disabled()) == 30
+    assert w.fleet.uplink_suspected_since is not None
     out["now"] = False
-    scouting = asyncio.create_task(w.roster.scout(w.roster.disabled()[:5]))
-    await w.clock.advance(5)
-    assert await scouting
-    await w.clock.advance(700)
-    assert len(w.roster.disabled()) == 25
+    await second_by_second(w, 130, rescue)
+    assert w.fleet.uplink_suspected_since is None
+    await second_by_second(w, 400, rescue)
+    assert not w.roster.disabled()
+    assert all(p.kind == "picture" for p in w.public.values())
+
+
+async def test_a_disabled_camera_is_asked_again_when_its_time_has_come_but_never_for_its_login(world) -> None:
+    w = world(
+        lambda camera, now: CameraError(ErrorState.AUTH if camera.camera_id == "c0" else ErrorState.NOT_FOUND),
+        policy=Policy(failure_limit=1, refusal_limit=1),
+    )
+    rescue = Rescue(w.fleet, w.tools.gate, w.roster, revive_after_s=1000)
+    w.start(2, spread=0)
+    await w.clock.advance(10)
+    w.clock.step(-3600)  # a clock that is set back is no reason to wait longer
+    await second_by_second(w, 1010, rescue)
+    assert (len(w.times("c0")), len(w.times("c1"))) == (1, 2)
 
 
 async def test_a_single_camera_that_fails_is_not_taken_for_the_network(world) -> None:

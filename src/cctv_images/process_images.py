@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import random
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -19,7 +18,7 @@ import structlog
 
 from cctv_images import __version__, parts
 from cctv_images.clock import RealClock
-from cctv_images.errors import EX_BAD, EX_OK, ConfigError, ErrorState, StoreError, plain
+from cctv_images.errors import EX_BAD, EX_OK, ConfigError, StoreError, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.changes import Changes, ReloadRefused, changes
 from cctv_images.inventory.source import InventorySource, InventoryUnavailable, Loaded
@@ -29,6 +28,7 @@ from cctv_images.publish import Publication, Publisher, Store, open_store
 from cctv_images.publish.folder import FolderStore
 from cctv_images.records import CameraRecord, Fleet
 from cctv_images.removals import Removals
+from cctv_images.rescue import Rescue
 from cctv_images.roster import PACE_S, Roster
 from cctv_images.settings import Settings, fingerprint, fingerprint_mistake, load_settings, restart_needed
 from cctv_images.states import Policy
@@ -48,8 +48,6 @@ TICK_S = 1.0
 SUMMARY_AT_MOST_EVERY_S = 60.0
 DEBTS_EVERY_S = 30.0
 INVENTORY_RETRY_S = 60.0
-SCOUTS = 10
-SCOUT_EVERY_S = 60.0
 ONCE_AT_A_TIME = 1000
 ONCE_PATIENCE_S = 30.0
 """How long `run --once` waits for a sick store."""
@@ -88,8 +86,6 @@ class Service:
         self.debts_due = asyncio.Event()
         self.gate = UplinkGate(settings.uplink_hold)
         self._reloading = asyncio.Lock()
-        self._uplink_since: float | None = None
-        self._next_scouts = 0.0
         self._copies: FolderStore | None = None
         self._copies_ok = True
 
@@ -125,10 +121,11 @@ class Service:
             attempts=settings.attempts,
             backoff_s=settings.backoff,
             timeout_s=settings.timeout,
-            on_uplink=self._on_uplink,
             keep_copy=self._keep_copy if self._copies else None,
         )
         self.roster = Roster(self.fleet, self.tools, settings.interval, clock.time() - clock.monotonic())
+        self.rescue = Rescue(self.fleet, self.gate, self.roster, settings.revive_after)
+        self.tools.on_uplink = self.rescue.on_uplink
         self.removals = Removals(
             settings.state_dir / "removed.json",
             settings.removed,
@@ -392,17 +389,6 @@ class Service:
     def image_path(self, camera_id: str) -> Path:
         return self.images / self.settings.key.format(camera_id=camera_id)
 
-    # --- our own network ---
-
-    def _on_uplink(self, event: str) -> None:
-        if event == "uplink_suspected":
-            self._uplink_since = self.fleet.uplink_suspected_since = self.clock.time()
-            self._next_scouts = self.clock.monotonic() + SCOUT_EVERY_S
-            log.error("uplink_suspected", detail="half or more of the healthy cameras fail: fallbacks are held")
-        else:
-            self.fleet.uplink_suspected_since = None
-            log.info("uplink_recovered")
-
     # --- time ---
 
     async def _every_second(self) -> None:
@@ -413,39 +399,10 @@ class Service:
                 self.fleet.starting = False
                 gc.collect()
                 gc.freeze()  # what stands now stays: looking through it stops the loop for 0.1 s per 1,000 cameras
-            await self._watch_uplink()
-            await self._revive_in_time()
+            await self.rescue.look()
 
     def _all_begun(self) -> bool:
         return bool(self.fleet.inventory_loaded_at) and all(w.record.cycles for w in self.roster.workers.values())
-
-    async def _watch_uplink(self) -> None:
-        """Revives what was disabled during a suspicion once it is over, and looks whether it is."""
-        since, now = self._uplink_since, self.clock.monotonic()
-        if since is None:
-            return
-        lost = [r for r in self._disabled_but_for_login() if r.since >= since]
-        if self.gate.suspected_since is None:
-            self._uplink_since = None
-            await self.roster.revive(lost, "our network is back")
-        elif lost and now >= self._next_scouts:
-            self._next_scouts = now + min(self.settings.interval, SCOUT_EVERY_S)
-            self._scouting = asyncio.create_task(self._scout(lost), name="scouts")
-
-    async def _scout(self, lost: list[CameraRecord]) -> None:
-        well = await self.roster.scout(random.sample(lost, min(SCOUTS, len(lost))))
-        if well and self.gate.suspected_since is not None:
-            self._on_uplink(self.gate.clear())
-
-    async def _revive_in_time(self) -> None:
-        """CCTV_REVIVE_AFTER: a disabled camera is asked again, never one disabled for its login."""
-        after, now = self.settings.revive_after, self.clock.time()
-        if after:
-            due = [r for r in self._disabled_but_for_login() if now - r.since >= after]
-            await self.roster.revive(due, "its time has come")
-
-    def _disabled_but_for_login(self) -> list[CameraRecord]:
-        return [r for r in self.roster.disabled() if r.state.error_state is not ErrorState.AUTH]
 
     async def _summarise(self) -> None:
         totals = Totals.of(self.fleet, self.clock.monotonic())

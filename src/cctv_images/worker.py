@@ -235,6 +235,8 @@ class CameraWorker:
         record, fleet, was = self.record, self.tools.fleet, self.record.state
         if (was.health, was.error_state) != (step.state.health, step.state.error_state):
             record.since = self.tools.clock.time()
+        if step.event == "camera_disabled":
+            record.disabled_at = self.tools.clock.monotonic()
         record.state = step.state
         record.cycles.append(done)
         if done.error_state:
