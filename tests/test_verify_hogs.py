@@ -6,6 +6,7 @@ import asyncio
 import io
 import threading
 import time
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -72,32 +73,44 @@ async def test_pictures_that_take_long_delay_nobody_elses() -> None:
     await asyncio.wait(hogs)
 
 
+class Busy:
+    """Work that takes as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.begun, self.end = threading.Event(), threading.Event()
+
+    def __call__(self) -> bool:
+        self.begun.set()
+        return self.end.wait(10)
+
+
 async def test_what_waits_is_bounded_in_bytes_and_the_largest_ends() -> None:
-    lane, gate = Lane("test", 1, limit=1000), threading.Event()
-    running = asyncio.create_task(lane.run(gate.wait, cost=1, size=5000))
-    await asyncio.sleep(0)
+    lane, busy = Lane("test", 1, limit=1000), Busy()
+    running = asyncio.create_task(lane.run(busy, cost=1, size=5000))
+    await asyncio.to_thread(busy.begun.wait, 5)
     small, large, middle = (asyncio.create_task(lane.run(int, cost=1, size=n)) for n in (100, 700, 400))
     with pytest.raises(CameraError, match="the largest"):
         await large
-    gate.set()
+    busy.end.set()
     assert [await small, await middle, await running] == [0, 0, True]
     lane.close()
 
 
-async def test_work_gets_its_turn_whoever_gives_up_before_it() -> None:
-    lane, gate = Lane("test", 1, limit=1000, patience_s=0.2), threading.Event()
-    running = asyncio.create_task(lane.run(gate.wait, cost=1, size=1))
+async def test_the_cheapest_work_comes_first_whoever_gives_up_before_it() -> None:
+    lane, busy, order = Lane("test", 1, limit=1000, patience_s=0.3), Busy(), list[str]()
+    running = asyncio.create_task(lane.run(busy, cost=1, size=1))
+    await asyncio.to_thread(busy.begun.wait, 5)
+    waits = asyncio.create_task(lane.run(int, cost=1, size=1))
+    leaves = asyncio.create_task(lane.run(lambda: order.append("left"), cost=1, size=1))
     await asyncio.sleep(0)
-    waits, gives_up = (asyncio.create_task(lane.run(int, cost=1, size=1)) for _ in range(2))
-    await asyncio.sleep(0)
-    gives_up.cancel()
+    leaves.cancel()
     with pytest.raises(CameraError, match="no time was found") as caught:
         await waits
     assert caught.value.state is ErrorState.TOO_LARGE
-    last = asyncio.create_task(lane.run(int, cost=1, size=1))
+    names = {"dear": 9, "cheap": 2, "middling": 5}
+    last = [asyncio.create_task(lane.run(partial(order.append, name), cost=c, size=1)) for name, c in names.items()]
     await asyncio.sleep(0)
-    gate.set()
-    assert await last == 0
-    assert await running
-    assert await lane.run(int, cost=1, size=1) == 0
+    busy.end.set()
+    await asyncio.gather(running, *last)
+    assert order == ["cheap", "middling", "dear"]
     lane.close()

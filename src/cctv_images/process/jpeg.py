@@ -30,8 +30,8 @@ MAX_WORK = 10
 """Scans × pixels that are decoded at most, in multiples of the pixel limit."""
 MAX_COEFFICIENTS = 2
 """What a picture in several scans keeps in memory (two bytes each), in multiples of the pixel limit."""
-WINDOW = 262_144
-"""Bytes that are searched at once: a search of 8 million that find nothing would hold the GIL for 0.3 s."""
+WINDOW = 16_384
+"""Bytes that are searched at once: a search of 8 million that finds nothing would hold the GIL for 0.3 s."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _NO_LENGTH = frozenset({0x01, SOI, EOI})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cctv_images.errors import CameraError, ErrorState
 
@@ -19,84 +20,92 @@ PATIENCE_S = 30.0
 
 
 @dataclass(slots=True, order=True)
-class _Place:
+class _Job:
     cost: float
     number: int
     size: int = field(compare=False)
-    turn: asyncio.Future[None] = field(compare=False)
+    work: Callable[[], Any] = field(compare=False)
+    done: Future[Any] = field(compare=False, default_factory=Future)
 
 
 class Lane:
-    """At most `threads` pieces of work hold pixels at a time, the rest wait in line, as at most `limit` bytes."""
+    """At most `threads` pieces of work are under way, the rest wait in line, as at most `limit` bytes.
+
+    The threads choose by themselves: a busy event loop would keep them idle between one piece and the next.
+    """
 
     def __init__(self, name: str, threads: int, limit: int, patience_s: float = PATIENCE_S) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._free = threads
         self._limit = limit
         self._patience_s = patience_s
+        self._lock = threading.Lock()
+        self._line: list[_Job] = []
         self._bytes = 0
-        self._line: list[_Place] = []
         self._numbers = itertools.count()
 
     async def run(self, work: Callable[[], T], *, cost: float, size: int) -> T:
         """cost: in any unit. size: bytes that are held while waiting. Raises CameraError(TOO_LARGE) at the limits."""
-        if self._free:
-            self._free -= 1
-        else:
-            await self._wait(cost, size)
+        job = _Job(cost, next(self._numbers), size, work)
+        with self._lock:
+            heapq.heappush(self._line, job)
+            self._bytes += size
+            surplus = self._surplus()
+        for largest in surplus:
+            _end(largest, "the memory for waiting pictures was spent, this one the largest")
+        self._threads.submit(self._work)
+        patience = asyncio.get_running_loop().call_later(self._patience_s, self._give_up, job)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            result: T = await asyncio.wrap_future(job.done)
+            return result
         finally:
-            self._pass_on()
+            patience.cancel()
 
     async def alive(self) -> None:
         """Returns once a thread has been free."""
-        await asyncio.get_running_loop().run_in_executor(self._threads, int)
+        await self.run(int, cost=0, size=0)
 
     def close(self) -> None:
+        """What is under way goes on, what waits is cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for place in self._line:
-            place.turn.cancel()
+        for job in self._line:
+            job.done.cancel()
 
-    async def _wait(self, cost: float, size: int) -> None:
-        place = _Place(cost, next(self._numbers), size, asyncio.get_running_loop().create_future())
-        heapq.heappush(self._line, place)
-        self._bytes += size
-        self._bound()
-        try:
-            async with asyncio.timeout(self._patience_s):
-                await place.turn
-        except BaseException as error:
-            if place in self._line:
-                self._leave(place)
-            elif place.turn.done() and not place.turn.cancelled() and place.turn.exception() is None:
-                self._pass_on()
-            if isinstance(error, TimeoutError):
-                what = f"no time was found within {self._patience_s:g} s for a picture that takes so much"
-                raise CameraError(ErrorState.TOO_LARGE, what) from None
-            raise
-
-    def _pass_on(self) -> None:
-        if not self._line:
-            self._free += 1
+    def _work(self) -> None:
+        """Does what is cheapest: called once for each job, but for none in particular."""
+        with self._lock:
+            if not self._line:
+                return
+            job = heapq.heappop(self._line)
+            self._bytes -= job.size
+        if not job.done.set_running_or_notify_cancel():
             return
-        place = heapq.heappop(self._line)
-        self._bytes -= place.size
-        if place.turn.done():
-            self._pass_on()
-        else:
-            place.turn.set_result(None)
+        try:
+            job.done.set_result(job.work())
+        except BaseException as error:  # noqa: BLE001 it is the asker's
+            job.done.set_exception(error)
+            del job
 
-    def _bound(self) -> None:
-        while self._bytes > self._limit:
-            largest = max(self._line, key=lambda place: place.size)
-            self._leave(largest)
-            if not largest.turn.done():
-                largest.turn.set_exception(
-                    CameraError(ErrorState.TOO_LARGE, "the memory for waiting pictures was spent, this one the largest")
-                )
+    def _give_up(self, job: _Job) -> None:
+        with self._lock:
+            waits = job in self._line
+            if waits:
+                self._leave(job)
+        if waits:
+            _end(job, f"no time was found within {self._patience_s:g} s for a picture that takes so much")
 
-    def _leave(self, place: _Place) -> None:
-        self._line.remove(place)
+    def _surplus(self) -> list[_Job]:
+        ended: list[_Job] = []
+        while self._bytes > self._limit and len(self._line) > 1:
+            ended.append(max(self._line, key=lambda job: job.size))
+            self._leave(ended[-1])
+        return ended
+
+    def _leave(self, job: _Job) -> None:
+        self._line.remove(job)
         heapq.heapify(self._line)
-        self._bytes -= place.size
+        self._bytes -= job.size
+
+
+def _end(job: _Job, why: str) -> None:
+    if job.done.set_running_or_notify_cancel():
+        job.done.set_exception(CameraError(ErrorState.TOO_LARGE, why))

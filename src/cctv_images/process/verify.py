@@ -15,10 +15,12 @@ from cctv_images.process.lane import Lane
 from cctv_images.process.whole import check_whole, first_look
 
 MIB = 1 << 20
+AT_ONCE_BYTES = MIB
+"""Larger ones hold the GIL for longer than others should wait while they are read through."""
 AT_ONCE_NS = 25_000_000
 """Pixels × scans, each about a nanosecond: 4K in one scan, or 1080p in ten."""
-CONVERTED_NS = 50
-"""Per pixel of a PNG or WebP."""
+BYTE_NS, CONVERTED_NS = 50, 50
+"""Per byte of a large body, and per pixel of a PNG or WebP."""
 LOOKS = 10
 """What a second look costs in first ones, roughly."""
 
@@ -51,13 +53,15 @@ class Verifier:
 
     def __init__(self, max_pixels: int, workers: int = 2) -> None:
         self._max_pixels = max_pixels
-        self._quick = Lane("verify", workers, 64 * MIB)
-        self._costly = Lane("verify-costly", 1, 32 * MIB)
+        self._quick = Lane("verify", workers, 32 * MIB)
+        self._costly = Lane("verify-costly", 1, 64 * MIB)
 
     async def verify(self, data: bytes) -> Picture:
         """Raises CameraError: TOO_LARGE, NOT_AN_IMAGE, TRUNCATED."""
         size = len(data)
         try:
+            if size > AT_ONCE_BYTES:
+                return await self._costly.run(partial(examine, data, self._max_pixels), cost=BYTE_NS * size, size=size)
             seen = await self._quick.run(partial(glance, data, self._max_pixels), cost=size, size=size)
             return await self._costly.run(seen.finish, cost=seen.cost, size=size) if isinstance(seen, Costly) else seen
         except MemoryError:
