@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import threading
 import time
+import tracemalloc
 from functools import partial
 
 import pytest
@@ -114,3 +116,23 @@ async def test_the_cheapest_work_comes_first_whoever_gives_up_before_it() -> Non
     await asyncio.gather(running, *last)
     assert order == ["cheap", "middling", "dear"]
     lane.close()
+
+
+async def test_bodies_that_are_no_pictures_are_forgotten_at_once() -> None:
+    verifier = Verifier(50_000_000)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        kept = []
+        for n in range(10):
+            body = (JPEG[:9000] if n % 2 else b"<html>") + bytes(900_000 * (n % 3 + 1))
+            with pytest.raises(CameraError) as caught:
+                await verifier.verify(body)
+            kept.append(caught.value.with_traceback(None))
+        del body, caught
+        assert tracemalloc.get_traced_memory()[0] < 3_000_000
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    verifier.close()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -364,3 +367,26 @@ async def test_a_cycle_that_ends_just_as_the_stop_begins_does_not_hold_it_up(wor
     async with asyncio.timeout(5):
         await w.roster.drain(7)
     assert len(w.public) == 2
+
+
+async def test_a_failed_cycle_keeps_no_byte_of_what_came(world) -> None:
+    class Bodies(World):
+        async def fetch(self, camera: Camera, cycle: FetchCycle) -> Still:
+            return replace(await super().fetch(camera, cycle), data=bytes(1_000_000))
+
+        async def verify(self, data: bytes) -> Picture:
+            raise CameraError(ErrorState.TRUNCATED, "scripted")
+
+    w = Bodies(well, attempts=2, policy=Policy(failure_limit=0))
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        w.start(5)
+        await w.clock.advance(3600)
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert len(w.times()) > 20
+    await w.roster.stop(list(w.roster.tasks))

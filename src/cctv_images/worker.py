@@ -116,7 +116,7 @@ class CameraWorker:
         try:
             picture, captured_at = await self._capture(count, deadline)
         except CameraError as exc:
-            error = exc
+            error = exc.with_traceback(None)  # which would hold this frame, and this frame the error
         except Exception as exc:  # noqa: BLE001 - whatever a camera provokes becomes an error_state
             error = self._report_internal(exc)
         else:
@@ -126,7 +126,7 @@ class CameraWorker:
 
     async def _capture(self, count: Callable[[RetryCallState], None], deadline: float) -> tuple[Picture, float]:
         """Up to `attempts` tries with backoff; raises the last CameraError."""
-        tools, camera, memory = self.tools, self.record.camera, FetchCycle()
+        tools, memory = self.tools, FetchCycle()
         retrying = AsyncRetrying(
             sleep=tools.clock.sleep,
             stop=lambda state: stop_after_attempt(tools.attempts)(state) or self._too_late(state, deadline),
@@ -138,10 +138,18 @@ class CameraWorker:
         )
         async for attempt in retrying:
             with attempt:
-                still = await tools.acquirer.fetch(camera, memory)
-                self.record.lenient = still.lenient
-                return await tools.verifier.verify(still.data), still.captured_at
+                return await self._attempt(memory)
         raise AssertionError("tenacity returns or raises")
+
+    async def _attempt(self, memory: FetchCycle) -> tuple[Picture, float]:
+        """What is raised holds no frame and so no byte of the answer: it is kept until the next attempt is over."""
+        still = await self.tools.acquirer.fetch(self.record.camera, memory)
+        self.record.lenient = still.lenient
+        try:
+            return await self.tools.verifier.verify(still.data), still.captured_at
+        except CameraError as error:
+            del still
+            raise error.with_traceback(None) from None
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

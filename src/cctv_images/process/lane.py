@@ -59,6 +59,7 @@ class Lane:
             return result
         finally:
             patience.cancel()
+            del job  # where it ends in an exception, that holds this frame and the job the exception
 
     async def alive(self) -> None:
         """Returns once a thread has been free."""
@@ -81,9 +82,10 @@ class Lane:
             return
         try:
             job.done.set_result(job.work())
+        except CameraError as error:  # its traceback would keep the bytes
+            job.done.set_exception(error.with_traceback(None))
         except BaseException as error:  # noqa: BLE001 it is the asker's
             job.done.set_exception(error)
-            del job
 
     def _give_up(self, job: _Job) -> None:
         with self._lock:
