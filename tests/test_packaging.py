@@ -40,6 +40,7 @@ BROAD = {
     "cli.py": (1, "the last boundary: an operator gets a sentence"),
     "worker.py": (2, "the cycle's net, and whatever a camera provokes becomes an error_state"),
     "acquire/acquirer.py": (1, "the one place where foreign exceptions become error_states"),
+    "process/lane.py": (1, "a thread hands whatever happened to the one who asked"),
 }
 HOUSEHOLD = {"process_images.py", "watch/systemd.py"}
 """If a task in here dies, the process should."""
