@@ -85,7 +85,7 @@ class Service:
         while True:
             with suppress(aiohttp.ClientConnectorError):  # the page opens a moment after the control socket
                 cameras = await self.cameras()
-                if true(cameras):
+                if cameras and true(cameras):  # it opens before the inventory is read, too
                     return
             assert time.monotonic() < end, {i: (c["error_state"], c["kind"]) for i, c in cameras.items()}
             await asyncio.sleep(0.2)
