@@ -390,3 +390,66 @@ async def test_a_failed_cycle_keeps_no_byte_of_what_came(world) -> None:
         gc.enable()
     assert len(w.times()) > 20
     await w.roster.stop(list(w.roster.tasks))
+
+
+async def test_a_scout_that_found_its_camera_well_works_on_whatever_becomes_of_the_others(world) -> None:
+    def answer(camera: Camera, now: float) -> float | CameraError:
+        back = 1.0 if camera.camera_id != "c0" else 250.0
+        return CameraError(ErrorState.DNS) if now < 7000 else back
+
+    w = world(answer)
+    w.start(3, spread=0)
+    await w.clock.advance(7200)
+    scouting = asyncio.create_task(w.roster.scout(w.roster.disabled()))
+    await w.clock.advance(10)
+    await w.roster.remove(["c1"])
+    await w.clock.advance(3600)
+    assert await scouting
+    assert 12 <= len([moment for moment in w.times("c2") if moment >= 7200]) <= 14
+    assert len([moment for moment in w.times("c1") if moment >= 7200]) == 1
+
+
+async def test_revivals_and_a_changed_row_at_once_leave_one_task_to_a_camera(world) -> None:
+    w = world(error(ErrorState.NOT_FOUND))
+    w.start(spread=0)
+    await w.clock.advance(7200)
+    asked = len(w.times())
+    changed = Camera("c0", "generic", host="127.0.0.99")
+    disabled = w.roster.disabled()
+    await asyncio.gather(
+        w.roster.revive(disabled, "one operator"),
+        w.roster.restart([changed]),
+        w.roster.revive(disabled, "another"),
+        w.roster.restart([changed]),
+        w.roster.revive(disabled, "a third"),
+    )
+    await w.clock.advance(7200)
+    assert len(w.times()) - asked == 5
+    assert w.record().camera is changed
+
+
+async def test_a_camera_that_is_paused_owes_nothing_when_it_comes_back(world) -> None:
+    w = world(error(ErrorState.NOT_FOUND))
+    w.store_up = False
+    w.start(spread=0)
+    await w.clock.advance(60)
+    assert w.record().owed
+    await w.roster.pause({"c0": w.record().camera})
+    w.store_up, w.answer = True, well
+    w.start(spread=0)
+    await w.clock.advance(60)
+    assert [p.kind for _, p in w.puts] == ["picture"]
+
+
+async def test_a_put_that_waits_in_vain_costs_no_slot(world) -> None:
+    w = world(well)
+
+    async def wait_in_vain(camera_id: str, publication: Publication, deadline_s: float) -> Receipt:
+        await w.clock.sleep(deadline_s - w.clock.monotonic())
+        raise StoreError("unreachable", "nobody there")
+
+    w.put = wait_in_vain
+    w.start()
+    await w.clock.advance(86_400)
+    assert w.fleet.slots_skipped == 0
+    assert 288 <= len(w.times()) <= 289

@@ -27,6 +27,8 @@ BACKOFF_CAP_S = 30.0
 BUSY_PAUSE_S = 5.0
 """A busy camera is asked again no sooner than this within a cycle."""
 DEBT_TRY_S = 25.0
+LAST_MOMENT_S = 1.0
+"""Before the next slot: a put that has waited in vain for so long ends here, and costs no slot."""
 
 
 class Fetches(Protocol):
@@ -104,7 +106,8 @@ class CameraWorker:
     async def cycle(self, slot: float) -> None:
         """fetch -> verify -> publish, or the fallback; at most until the camera's next slot."""
         tools, record, started = self.tools, self.record, self.tools.clock.monotonic()
-        deadline = max(self.timetable.slot_after(slot + self.timetable.interval_s / 2), started + DEBT_TRY_S)
+        following = self.timetable.slot_after(slot + self.timetable.interval_s / 2)
+        deadline = max(following - LAST_MOMENT_S, started + DEBT_TRY_S)
         if record.owed and tools.fleet.store.ok:
             await self.pay_debt()
         attempts = 0
@@ -114,7 +117,7 @@ class CameraWorker:
             attempts = state.attempt_number
 
         try:
-            picture, captured_at = await self._capture(count, deadline)
+            picture, captured_at = await self._capture(count, deadline + LAST_MOMENT_S)
         except CameraError as exc:
             error = exc.with_traceback(None)  # which would hold this frame, and this frame the error
         except Exception as exc:  # noqa: BLE001 - whatever a camera provokes becomes an error_state
