@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import json
@@ -315,6 +316,16 @@ async def test_what_a_crash_left_is_cleared_away_and_nothing_else(tmp_path: Path
     (tmp_path / ".htaccess").write_bytes(b"theirs")
     store = await FolderStore.open(tmp_path)
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == [".htaccess", "image", "image/17.jpg"]
+    await store.close()
+
+
+async def test_a_store_that_is_opened_anew_takes_no_file_from_under_a_put(tmp_path: Path) -> None:
+    store = await FolderStore.open(tmp_path)
+    puts = [asyncio.create_task(store.put(picture(f"{n}.jpg", b"x" * 4_000_000))) for n in range(20)]
+    while not all(put.done() for put in puts):
+        await (await FolderStore.open(tmp_path)).close()
+    assert all(len(receipt.etag) == 32 for receipt in await asyncio.gather(*puts))
+    assert sorted(path.suffix for path in tmp_path.rglob("*")) == [".jpg"] * 20
     await store.close()
 
 
