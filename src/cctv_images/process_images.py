@@ -42,7 +42,7 @@ from cctv_images.worker import CameraWorker, Tools
 
 log = structlog.get_logger()
 
-DRAIN_S = 7.0
+DRAIN_S = 6.0
 """How long cycles under way may take to finish at a stop; the whole stop takes less than ten seconds."""
 TICK_S = 1.0
 SUMMARY_AT_MOST_EVERY_S = 60.0
