@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 CALL_S = 25.0
 THREADS = 4
+CLAIMS = 5
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
 TEMPORARY = ".cctv-tmp"
 NO_ATTRIBUTES = {errno.ENOTSUP, errno.EPERM, errno.ENOSYS}
@@ -168,11 +169,11 @@ class FolderStore:
             path.unlink(missing_ok=True)
 
     def _claimed(self, path: Path) -> tuple[Path, int]:
-        """A file of our own beside `path`. The first may have been cleared away between its making and its lock."""
-        for last in (False, True):
+        """A file of our own beside `path`. One may have been cleared away between its making and its lock."""
+        for left in reversed(range(CLAIMS)):
             temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY}")
             fd = self._create(temporary)
-            if (_claim(fd) and os.fstat(fd).st_nlink) or last:
+            if (_claim(fd) and os.fstat(fd).st_nlink) or not left:
                 break
             temporary.unlink(missing_ok=True)
             os.close(fd)
