@@ -2,14 +2,23 @@ from cctv_images.uplink import UplinkGate, Verdict
 
 
 def feed(gate: UplinkGate, start: float, results: str) -> list[str]:
-    """One result a second: x failed, . gave a picture. Returns the events."""
-    return [event for i, r in enumerate(results) if (event := gate.record(start + i, r == "x"))]
+    """One camera a second: x failed, . gave a picture. Returns the events."""
+    return [event for i, r in enumerate(results) if (event := gate.record(f"c{i}", start + i, r == "x"))]
 
 
 def test_half_of_at_least_ten_within_a_minute_raises_the_suspicion_once() -> None:
     gate = UplinkGate(900)
     assert feed(gate, 0, "....." + "xxxxx" + "xxxxx") == ["uplink_suspected"]
     assert gate.verdict(15) is Verdict.HELD
+
+
+def test_a_camera_counts_once_however_often_it_was_heard_within_the_minute() -> None:
+    gate = UplinkGate(900)
+    for second in range(30):
+        assert gate.record(f"c{second % 10}", second, failed=False) is None
+    assert [gate.record(f"c{n}", 30 + n, failed=True) for n in range(5)] == [None] * 4 + ["uplink_suspected"]
+    often = UplinkGate(900)
+    assert not any(often.record(f"c{second % 9}", second, failed=True) for second in range(50))
 
 
 def test_nine_results_are_not_enough() -> None:
@@ -51,7 +60,7 @@ def test_recovery_is_one_event_and_clears_the_gate() -> None:
 def test_a_small_fleet_recovers_by_its_last_ten_however_slowly_they_come() -> None:
     gate = UplinkGate(900)
     feed(gate, 0, "x" * 10)
-    events = [gate.record(400 + 300 * n, False) for n in range(8)]
+    events = [gate.record(f"c{n}", 400 + 300 * n, False) for n in range(8)]
     assert events.count("uplink_recovered") == 1
 
 

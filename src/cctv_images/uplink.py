@@ -1,12 +1,13 @@
 """Is it the cameras, or our own network? A judgement over recent results; no await, no clock, no log.
 
 Only cameras that were giving pictures take part. When half or more of those heard in the last minute (at least ten)
-failed in a way that our own network would cause, it is suspected: failures are held, for a limited time.
+failed in a way that our own network would cause, it is suspected: failures are held, for a limited time. A camera
+counts once, by its latest result: with short intervals its pictures of the last minute would outvote an outage.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -29,32 +30,33 @@ class UplinkGate:
     """For how long a suspicion holds pictures; 0 switches the gate off."""
     suspected_since: float | None = None
     """Monotonic seconds; set until recovery is seen, also when the hold has run out."""
-    _window: deque[tuple[float, bool]] = field(default_factory=deque)
+    _heard: OrderedDict[str, tuple[float, bool]] = field(default_factory=OrderedDict)
+    """Each camera's latest result within the window, the oldest first."""
     _failed: int = 0
     _last: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=ENOUGH))
 
-    def record(self, now: float, failed: bool) -> str | None:
+    def record(self, camera_id: str, now: float, failed: bool) -> str | None:
         """Takes one result of a camera that takes part; returns the event of a change of mind, if any."""
         if self.hold_s <= 0:
             return None
-        self._window.append((now, failed))
         self._last.append((now, failed))
-        self._failed += failed
-        while self._window[0][0] < now - WINDOW_S:
-            self._failed -= self._window.popleft()[1]
+        self._failed += failed - self._heard.pop(camera_id, (now, False))[1]
+        self._heard[camera_id] = now, failed
+        while next(iter(self._heard.values()))[0] < now - WINDOW_S:
+            self._failed -= self._heard.popitem(last=False)[1][1]
         if self.suspected_since is None:
-            if len(self._window) >= ENOUGH and 2 * self._failed >= len(self._window):
+            if len(self._heard) >= ENOUGH and 2 * self._failed >= len(self._heard):
                 self.suspected_since = now
                 return "uplink_suspected"
             return None
-        heard, bad = len(self._window), self._failed
+        heard, bad = len(self._heard), self._failed
         if heard < ENOUGH:  # a small fleet is heard slowly: judge by the last ten, however old
             heard, bad = len(self._last), sum(f for _, f in self._last)
         return self.clear() if 2 * bad < heard else None
 
     def clear(self) -> str:
         self.suspected_since = None
-        self._window.clear()
+        self._heard.clear()
         self._last.clear()
         self._failed = 0
         return "uplink_recovered"

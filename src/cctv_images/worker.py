@@ -203,7 +203,8 @@ class CameraWorker:
         return verdict
 
     def _tell_gate(self, failed: bool) -> None:
-        if self._vouched and (event := self.tools.gate.record(self.tools.clock.monotonic(), failed)):
+        camera_id, now = self.record.camera.camera_id, self.tools.clock.monotonic()
+        if self._vouched and (event := self.tools.gate.record(camera_id, now, failed)):
             self.tools.on_uplink(event)
 
     async def show_fallback(self, deadline: float) -> None:
