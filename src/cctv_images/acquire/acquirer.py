@@ -190,7 +190,7 @@ def _place(camera: Camera) -> Place:
     recipe = RECIPES[camera.recipe]
     try:
         host = camera.host if camera.host.isascii() else camera.host.encode("idna").decode()
-        port = camera.port or (recipe.port if camera.scheme == "http" else None) or DEFAULT_PORTS[camera.scheme]
+        port = camera.port or recipe.port_of(camera.scheme) or DEFAULT_PORTS[camera.scheme]
         if not host:
             raise ValueError
         return Place(camera.scheme, host.lower(), port, wire_target(recipe.target(camera)))

@@ -23,8 +23,8 @@ LOOK_AT, LOOK_S = 4096, 2.0
 """Bytes of an answer that is no picture which are looked at for the make's own words, and seconds they may take."""
 
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
-NOT_HERE = frozenset((404, 405, 410))
-BUSY = frozenset((429, 503))
+MEANS = dict.fromkeys((404, 405, 410), ErrorState.NOT_FOUND) | dict.fromkeys((429, 503), ErrorState.BUSY)
+"""What a status means where the make's own words say nothing more exact."""
 
 Refine = Callable[[int, bytes], CameraError | None]
 
@@ -177,17 +177,13 @@ class Conversation:
         status = reply.status
         if status == 403:
             return _auth("403: forbidden without asking for a login")
+        error: CameraError | None = None
         if self._subject.refine is not None:
-            beginning = await read_beginning(reply, LOOK_AT, LOOK_S)
-            if error := self._subject.refine(status, beginning):
-                error.retry_after_s = _retry_after(reply)
-                return error
-        said = f"{status} {plain(reply.reason, 80)}".strip()
-        if status in NOT_HERE:
-            return CameraError(ErrorState.NOT_FOUND, said)
-        if status in BUSY:
-            return CameraError(ErrorState.BUSY, said, retry_after_s=_retry_after(reply))
-        return CameraError(ErrorState.HTTP_ERROR, said, retry_after_s=_retry_after(reply))
+            error = self._subject.refine(status, await read_beginning(reply, LOOK_AT, LOOK_S))
+        means = MEANS.get(status, ErrorState.HTTP_ERROR)
+        state = error.state if error is not None and error.state is not ErrorState.HTTP_ERROR else means
+        said = error.detail if error is not None else f"{status} {plain(reply.reason, 80)}".strip()
+        return CameraError(state, said, retry_after_s=_retry_after(reply))
 
 
 def _auth(detail: str) -> CameraError:

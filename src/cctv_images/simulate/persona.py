@@ -60,13 +60,13 @@ _PERSONAS = (
     Persona("mobotix", "mobotix", login.BASIC, "Mobotix"),
     Persona("jvc", "jvc", model="JVC", close=True),
     Persona("generic", "generic", path="/still/current.jpg"),
-    Persona("avtech", "generic", login.AVTECH, close=True, path="/cgi-bin/guest/Video.cgi?media=JPEG&channel=1"),
+    Persona("avtech", "avtech", login.AVTECH, "AVTECH", close=True),
     Persona("one-line", "generic", login.BASIC_AND_DIGEST_IN_ONE, path="/snapshot.jpg"),
     Persona("one-line-digest", "generic", login.DIGEST_AND_BASIC_IN_ONE, path="/img/snapshot.cgi?size=3"),
     Persona("capitals", "generic", login.CAPITALS, path="/snap.jpg"),
     Persona("foreign-realm", "generic", login.FOREIGN_REALM, path="/image.jpg"),
     Persona("plain-digest", "generic", login.PLAIN_DIGEST, path="/live/still%2Fone.jpg?a=%20b"),
-    Persona("reolink", "generic", path="/cgi-bin/api.cgi?cmd=Snap&channel=0", errors="json"),
+    Persona("reolink", "reolink", model="Reolink", errors="json"),
 )
 
 
@@ -85,6 +85,6 @@ def of_recipe(name: str) -> list[Persona]:
 def _plain(recipe: Recipe) -> Persona:
     """A make about whose answers nothing is known: it speaks like most."""
     usual = recipe.logins[0] if recipe.logins else "none"
-    style = {"digest": login.DIGEST, "basic": login.BASIC, "none": None}[usual]
+    style = {"digest": login.DIGEST, "basic": login.BASIC}.get(usual)
     errors = "xml" if "ISAPI" in recipe.path else "html"
     return Persona(recipe.name, recipe.name, style, recipe.brands[0], errors=errors)
