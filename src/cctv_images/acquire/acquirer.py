@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cctv_images.acquire.budget import MIB, Body, Budget
 from cctv_images.acquire.classify import classify
 from cctv_images.acquire.conversation import Conversation, Subject
 from cctv_images.acquire.cycle import FetchCycle
-from cctv_images.acquire.exchange import DEFAULT_PORTS, Place, ProtocolError, wire_target
+from cctv_images.acquire.exchange import DEFAULT_PORTS, Place, ProtocolError, Way, wire_target
 from cctv_images.acquire.fence import Fence, Network
 from cctv_images.acquire.http import StrictWay
 from cctv_images.acquire.logins import Login, LoginGuard
+from cctv_images.acquire.own_login import LOGIN_PLACE, QueryLogin, Sessions, TokenLogin, without_login
 from cctv_images.acquire.picture_stream import SOI, is_whole
 from cctv_images.acquire.recipes import RECIPES
 from cctv_images.acquire.resolver import Resolver
@@ -73,6 +74,7 @@ class Acquirer:
         self._guard = guard
         self._budget = Budget(budget_bytes)
         self._known: dict[str, _Known] = {}
+        self._sessions = Sessions()
         self._networks_only = default_login_networks_only and not networks
         self.update_credentials(credentials, default_login)
         connect_s = min(MAX_CONNECT_S, timeout_s / 2)
@@ -87,6 +89,7 @@ class Acquirer:
         self._default_login = default_login
 
     async def close(self) -> None:
+        await self._sessions.close(self._strict)
         await self._strict.close()
         await self._resolver.close()
 
@@ -119,19 +122,28 @@ class Acquirer:
             try:
                 async with limit:
                     if not known.lenient:
-                        talk = Conversation(self._strict, subject, self._guard, cycle, body)
+                        talk = self._conversation(self._strict, subject, cycle, body)
                         still = await self._strictly(talk)
                         if still is not None and not _short(still.data, talk.length):
                             return still
                         body.restart()
                         if cycle.trace:
                             cycle.trace.add("tolerant", "asking again the tolerant way")
-                    talk = Conversation(self._tolerant, subject, self._guard, cycle, body)
+                    talk = self._conversation(self._tolerant, subject, cycle, body)
                     return await self._tolerantly(talk, known, still)
             except TimeoutError:
                 if still is not None and still.data:
                     return still
                 raise self._late(body, talk) from None
+
+    def _conversation(self, way: Way, subject: Subject, cycle: FetchCycle, body: Body) -> Conversation:
+        if subject.query is not None:
+            return QueryLogin(way, subject, self._guard, cycle, body)
+        if subject.token:
+            talk = TokenLogin(way, subject, self._guard, cycle, body)
+            talk.sessions = self._sessions
+            return talk
+        return Conversation(way, subject, self._guard, cycle, body)
 
     async def _strictly(self, talk: Conversation) -> Still | None:
         """None where the answer breaks the protocol."""
@@ -169,7 +181,10 @@ class Acquirer:
         camera = known.camera
         recipe = RECIPES[camera.recipe]
         login, no_login = self._login(camera, recipe.credentials)
-        return Subject(camera.camera_id, known.place, camera.tls, login, no_login, recipe.refine)
+        query = known.place.target if LOGIN_PLACE.search(known.place.target) else None
+        place = known.place if query is None else replace(known.place, target=without_login(query))
+        token = recipe.session is not None and query is None
+        return Subject(camera.camera_id, place, camera.tls, login, no_login, recipe.refine, query, token)
 
     def _login(self, camera: Camera, recipes_name: str) -> tuple[Login | None, str]:
         """The login for a camera, or why there is none."""

@@ -40,6 +40,10 @@ class Subject:
     no_login: str
     """Why there is no login, for people."""
     refine: Refine | None
+    query: str | None = None
+    """Path and query with places for the login, where the make wants it there."""
+    token: bool = False
+    """The make gives a token for the login."""
 
 
 class Conversation:
@@ -71,11 +75,21 @@ class Conversation:
             finally:
                 reply.close()
 
-    async def _ask(self, place: Place, authorization: str | None = None) -> Reply:
+    async def _ask(
+        self,
+        place: Place,
+        authorization: str | None = None,
+        *,
+        method: str = "GET",
+        body: bytes = b"",
+        shown: str | None = None,
+    ) -> Reply:
+        """shown: the target as a trace may show it, where it holds a secret."""
         self.stage = "no answer"
         if self._trace:
-            self._trace.add("request", f"GET {place.scheme}://{place.authority}{shown_target(place.target)}")
-        reply = await self._way.ask(Asking(place, self._subject.tls, authorization, self._trace))
+            target = shown_target(place.target if shown is None else shown)
+            self._trace.add("request", f"{method} {place.scheme}://{place.authority}{target}")
+        reply = await self._way.ask(Asking(place, self._subject.tls, authorization, self._trace, method, body))
         if self._trace:
             self._trace.add("answer", f"{reply.status} {reply.reason}", shown_headers(reply.headers.items()))
         return reply
@@ -174,12 +188,15 @@ class Conversation:
 
     async def _refused(self, reply: Reply) -> CameraError:
         """The error that a status other than 200 and redirects means."""
+    async def _beginning(self, reply: Reply) -> bytes:
+        return await read_beginning(reply, LOOK_AT, LOOK_S)
+
         status = reply.status
         if status == 403:
             return _auth("403: forbidden without asking for a login")
         error: CameraError | None = None
         if self._subject.refine is not None:
-            error = self._subject.refine(status, await read_beginning(reply, LOOK_AT, LOOK_S))
+            error = self._subject.refine(status, await self._beginning(reply))
         means = MEANS.get(status, ErrorState.HTTP_ERROR)
         state = error.state if error is not None and error.state is not ErrorState.HTTP_ERROR else means
         said = error.detail if error is not None else f"{status} {plain(reply.reason, 80)}".strip()

@@ -34,7 +34,8 @@ class Place:
     scheme: str
     host: str
     port: int
-    target: str
+    target: str = field(repr=False)
+    """It may hold a login."""
     url: URL = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

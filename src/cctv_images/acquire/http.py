@@ -35,7 +35,8 @@ class StrictWay:
         session = self._open(asking.trace)
         try:
             tls = await self._ssl(asking) if asking.place.scheme == "https" else True
-            response = await session.get(
+            response = await session.request(
+                asking.method,
                 asking.place.url,
                 headers=_authorization(asking),
                 allow_redirects=False,

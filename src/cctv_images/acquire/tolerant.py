@@ -51,7 +51,7 @@ class TolerantWay:
         self._connect_s = connect_s
 
     async def ask(self, asking: Asking) -> TolerantReply:
-        wire = await self._connect(asking)
+        wire = await self.connect(asking)
         try:
             wire.write(_request(asking))
             return await _read_head(wire)
@@ -62,7 +62,8 @@ class TolerantWay:
             wire.close()
             raise
 
-    async def _connect(self, asking: Asking) -> Wire:
+    async def connect(self, asking: Asking) -> Wire:
+        """A connection to the asked place, within the fence. Raises CameraError."""
         place = asking.place
         trust = await self._trust.get(asking.tls) if place.scheme == "https" else None
         limit = asyncio.timeout(self._connect_s)
@@ -167,8 +168,11 @@ def _request(asking: Asking) -> bytes:
     fields = {"Host": asking.place.authority, **HEADERS, "Connection": "close"}
     if asking.authorization is not None:
         fields["Authorization"] = asking.authorization
-    lines = [f"GET {asking.place.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+    fields.update(asking.headers)
+    if asking.body:
+        fields["Content-Length"] = str(len(asking.body))
+    lines = [f"{asking.method} {asking.place.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + asking.body
 
 
 async def _read_head(wire: Wire) -> TolerantReply:

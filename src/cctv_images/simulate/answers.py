@@ -92,8 +92,16 @@ def error(asked: Asked, status: str, *headers: str, detail: str = "") -> list[St
         case "xml":
             return whole(asked, response_status(asked.target, 4, words), *headers, status=status, content_type=_XML)
         case "json":
-            said = json.dumps([{"cmd": "Snap", "code": 1, "error": {"detail": words, "rspCode": -int(code)}}]).encode()
+            known = {"401": (-6, "please login first"), "503": (-5, "max session")}
+            number, words = known.get(code, (-int(code), words))
+            said = json.dumps([{"cmd": "Snap", "code": 1, "error": {"detail": words, "rspCode": number}}]).encode()
+            status = "200 OK" if code in known else status
             return whole(asked, said, *headers, status=status, content_type="text/html")
+        case "acti" if code in ("401", "403"):
+            return whole(asked, b"ERROR: account or password is wrong\r\n", content_type="text/plain")
+        case "foscam" if code in ("401", "403"):
+            said = b"<CGI_Result>\n    <result>-2</result>\n</CGI_Result>\n"
+            return whole(asked, said, content_type="text/plain")
         case "text":
             said = f"Error\r\n{words}\r\n".encode()
             return whole(asked, said, *headers, status=status, content_type="text/plain;charset=utf-8")

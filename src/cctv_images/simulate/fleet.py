@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -48,6 +49,20 @@ class SimulatedCamera:
     """Path in its address, for recipes that have none of their own."""
     targets: frozenset[str] = frozenset()
     """Paths with their queries that it answers, as they are sent."""
+
+    @property
+    def template(self) -> str:
+        """The target with places for a login, where the make wants it there."""
+        return next((target for target in self.targets if "{password}" in target), "")
+
+    def has_path(self, target: str) -> bool:
+        return target.partition("?")[0] in {known.partition("?")[0] for known in self.targets}
+
+    def seen(self, target: str) -> str:
+        """What a logged-in request asks for: its target without what the login has added to it."""
+        if self.persona.sessions is not None:
+            return re.sub(r"&token=[^&]*", "", target)
+        return self.template if self.template and self.has_path(target) else target
 
     @property
     def model(self) -> str:

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from urllib.parse import unquote
 
 _PART = re.compile(r'([A-Za-z0-9_-]+)=("(?:[^"\\]|\\.)*"|[^\s,]*)')
 Hash = Callable[[str], str]
@@ -39,6 +40,8 @@ class LoginStyle:
     """Closes without an answer when Basic arrives unasked (Hikvision)."""
     lock_after: int | None = None
     """Refused offers within 30 minutes after which the account is locked for 30 minutes."""
+    query: bool = False
+    """The login stands in the query; there are no challenges."""
     lock_renews: bool = False
     """Each attempt during the lock starts it anew (Dahua)."""
 
@@ -88,6 +91,11 @@ MD5_AND_SHA256 = LoginStyle(
         'Digest realm="camera", qop="auth", nonce="{nonce}", algorithm=SHA-256',
     )
 )
+
+
+QUERY = LoginStyle((), query=True)
+QUERY_LOCKS = LoginStyle((), query=True, lock_after=5)
+TOKEN = LoginStyle((), lock_after=5)
 
 
 class Verdict(Enum):
@@ -147,6 +155,19 @@ class Gatekeeper:
         if scheme.lower() != "digest" or not self.style.digest:
             return self.refuse()
         return self._check_digest(method, target, rest)
+
+    def check_query(self, template: str, target: str) -> Verdict:
+        """template: the target with {username} and {password} in it."""
+        pattern = re.escape(template).replace(r"\{username\}", "(?P<u>[^&]*)").replace(r"\{password\}", "(?P<p>[^&]*)")
+        found = re.fullmatch(pattern, target)
+        if found is None:
+            return Verdict.LOCKED if self.locked else Verdict.ASKED
+        return self.check_plain(unquote(found["u"]), unquote(found["p"]))
+
+    def check_plain(self, username: str, password: str) -> Verdict:
+        self.counts.offers += 1
+        right = (username, password) == (self.username, self.password)
+        return Verdict.GRANTED if right and not self.locked else self.refuse()
 
     @property
     def locked(self) -> bool:

@@ -34,6 +34,8 @@ class Persona:
     """Further targets that answer with the picture."""
     viewers: int | None = None
     """Requests at a time; more are answered 503."""
+    sessions: int | None = None
+    """Tokens that it gives at a time, for makes that log in that way."""
     path: str | None = None
     """For recipes without a path of their own: the path in the camera's address."""
 
@@ -66,7 +68,11 @@ _PERSONAS = (
     Persona("capitals", "generic", login.CAPITALS, path="/snap.jpg"),
     Persona("foreign-realm", "generic", login.FOREIGN_REALM, path="/image.jpg"),
     Persona("plain-digest", "generic", login.PLAIN_DIGEST, path="/live/still%2Fone.jpg?a=%20b"),
-    Persona("reolink", "reolink", model="Reolink", errors="json"),
+    Persona("reolink", "reolink", login.TOKEN, "Reolink", "admin", errors="json", sessions=4),
+    Persona("reolink-query", "reolink-query", login.QUERY_LOCKS, "Reolink query", "admin", errors="json"),
+    Persona("foscam", "foscam", login.QUERY_LOCKS, "Foscam", errors="foscam"),
+    Persona("acti", "acti", login.QUERY, "ACTi", errors="acti"),
+    Persona("goahead", "foscam-old", login.QUERY, "GoAhead", errors="text", server="GoAhead-Webs"),
 )
 
 
@@ -85,6 +91,6 @@ def of_recipe(name: str) -> list[Persona]:
 def _plain(recipe: Recipe) -> Persona:
     """A make about whose answers nothing is known: it speaks like most."""
     usual = recipe.logins[0] if recipe.logins else "none"
-    style = {"digest": login.DIGEST, "basic": login.BASIC}.get(usual)
+    style = {"digest": login.DIGEST, "basic": login.BASIC, "query": login.QUERY}.get(usual)
     errors = "xml" if "ISAPI" in recipe.path else "html"
     return Persona(recipe.name, recipe.name, style, recipe.brands[0], errors=errors)
