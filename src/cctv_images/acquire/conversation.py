@@ -99,7 +99,9 @@ class Conversation:
         if reply.status != 401:
             return reply
         reply.close()
-        challenge, login = await self._challenge(place, reply)
+        return await self._log_in(place, *await self._challenge(place, reply))
+
+    async def _log_in(self, place: Place, challenge: digest.Challenge, login: Login) -> Reply:
         self._cycle.check_offer()
         self.stage = "waiting for another login to this device to be answered"
         host = self._subject.place.host
@@ -186,11 +188,11 @@ class Conversation:
             raise error
         return data
 
-    async def _refused(self, reply: Reply) -> CameraError:
-        """The error that a status other than 200 and redirects means."""
     async def _beginning(self, reply: Reply) -> bytes:
         return await read_beginning(reply, LOOK_AT, LOOK_S)
 
+    async def _refused(self, reply: Reply) -> CameraError:
+        """The error that a status other than 200 and redirects means."""
         status = reply.status
         if status == 403:
             return _auth("403: forbidden without asking for a login")
