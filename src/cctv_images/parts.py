@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cctv_images.acquire import Acquirer
-from cctv_images.acquire.logins import LoginGuard
+from cctv_images.acquire.logins import Login, LoginGuard
 from cctv_images.acquire.recipes import find_recipe, nearest
 from cctv_images.clock import Clock
 from cctv_images.config.rules import pauses_s
@@ -32,10 +32,13 @@ def inventory_source(settings: Settings, clock: Clock) -> InventorySource:
 
 
 def login_guard(
-    settings: Settings, clock: Clock, on_refused: Callable[[str, str], None] = lambda host, username: None
+    settings: Settings,
+    clock: Clock,
+    on_refused: Callable[[str, str], None] = lambda host, username: None,
+    on_changed: Callable[[Login], None] = lambda login: None,
 ) -> LoginGuard:
     """The count of refused logins that daemon and commands share."""
-    return LoginGuard(settings.state_dir / "logins.sqlite", clock, on_refused=on_refused)
+    return LoginGuard(settings.state_dir / "logins.sqlite", clock, on_refused=on_refused, on_changed=on_changed)
 
 
 def acquirer(settings: Settings, guard: LoginGuard) -> Acquirer:
