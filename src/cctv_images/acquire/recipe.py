@@ -50,6 +50,11 @@ class Recipe:
     sent is decided by the camera's challenge alone."""
     refine: quirks.Refine | None = None
     notes: str = ""
+    interface: Literal["http", "onvif"] = "http"
+    """onvif: the path is the device service's, which is asked where the still is."""
+    rtsp_path: str | None = None
+    """Path of an rtsp address that names none (visioforge camera-brands, H; ZoneMinder zm_create.sql.in, C).
+    None = such a row must name it."""
     session: Literal["reolink"] | None = None
     """Logs in for a token instead of answering challenges."""
     parameters: tuple[str, ...] = ()
@@ -68,12 +73,14 @@ class Recipe:
         """Path and query as they are sent and signed, but for the places of a login in the query."""
         channel = self.default_channel if camera.channel is None else camera.channel
         path = self.path if camera.channel is None or self.channel_path is None else self.channel_path
+        if camera.scheme == "rtsp":
+            path = self.rtsp_path or path
         path = path if camera.path is None else camera.path
         return _escaped(path if channel is None else path.replace("{channel}", str(channel)))
 
     def port_of(self, scheme: str) -> int | None:
         """The make's own port; None = the scheme's."""
-        return self.tls_port if scheme == "https" else self.port
+        return {"http": self.port, "https": self.tls_port}.get(scheme)
 
     def base_url(self, camera: Camera) -> str:
         """Scheme, host and port, without a slash at the end."""

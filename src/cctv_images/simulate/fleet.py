@@ -61,7 +61,7 @@ class SimulatedCamera:
     def seen(self, target: str) -> str:
         """What a logged-in request asks for: its target without what the login has added to it."""
         if self.persona.sessions is not None:
-            return re.sub(r"&token=[^&]*", "", target)
+            return re.sub(r"&(?:token|user|password)=[^&]*", "", target)
         return self.template if self.template and self.has_path(target) else target
 
     @property
@@ -113,6 +113,8 @@ def resident(
     rng = rng or random.Random(number)
     one, other = rng.sample(_STREETS, 2)
     path = persona.path or RECIPES[persona.recipe].target(Camera("", persona.recipe))
+    if persona.onvif is not None:
+        path = persona.onvif.still
     camera = SimulatedCamera(
         camera_id or f"zoo-{number + 1:04d}",
         host(number),
@@ -145,6 +147,8 @@ def _account(persona: Persona, number: int) -> tuple[str, Account]:
 def _suited(persona: Persona, fault: Fault) -> Persona:
     """The persona itself, or the nearest one that can show the fault."""
     facts = FAULTS[fault]
+    if persona.rtsp and fault is not Fault.NONE:  # faults are told by HTTP
+        persona = of_recipe(persona.recipe)[0]
     if facts.recipe is not None and persona.recipe != facts.recipe:
         persona = of_recipe(facts.recipe)[0]
     if facts.login and persona.login is None:

@@ -10,6 +10,24 @@ from cctv_images.simulate.login import LoginStyle
 
 
 @dataclass(frozen=True, slots=True)
+class OnvifStyle:
+    """How a device says by ONVIF where its stills are; {host} and {port} in what it says are its own."""
+
+    still: str = "/onvif-http/snapshot?Profile_1"
+    """Path of its stills."""
+    named: str = "http://{host}:{port}"
+    """How it begins its addresses."""
+    still_named: str = ""
+    """The same for stills; empty = as all others."""
+    media2: bool = False
+    """Has the newer media service alone."""
+    old: bool = False
+    """Does not know GetServices."""
+    clock_ahead_s: float = 0.0
+    escaped_twice: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Persona:
     """One way in which cameras of a make answer."""
 
@@ -38,6 +56,9 @@ class Persona:
     """Tokens that it gives at a time, for makes that log in that way."""
     path: str | None = None
     """For recipes without a path of their own: the path in the camera's address."""
+    onvif: OnvifStyle | None = None
+    rtsp: bool = False
+    """Gives its pictures by RTSP."""
 
 
 _PERSONAS = (
@@ -63,13 +84,46 @@ _PERSONAS = (
     Persona("jvc", "jvc", model="JVC", close=True),
     Persona("generic", "generic", path="/still/current.jpg"),
     Persona("avtech", "avtech", login.AVTECH, "AVTECH", close=True),
+    Persona("onvif-ok", "onvif", login.DIGEST, "ONVIF", onvif=OnvifStyle()),
+    Persona("onvif-new", "onvif", login.SONY, "ONVIF", onvif=OnvifStyle("/image?channel=1&region=2", media2=True)),
+    Persona(
+        "onvif-bad",
+        "onvif",
+        login.BASIC,
+        "ONVIF",
+        onvif=OnvifStyle(
+            "/still.jpg?channel=1&subtype=0",
+            "http://0.0.0.0",
+            "http://192.0.2.1:{port}:{port}",
+            old=True,
+            clock_ahead_s=7200.0,
+            escaped_twice=True,
+        ),
+    ),
+    Persona(
+        "onvif-rtsp",
+        "onvif",
+        login.PLAIN_DIGEST,
+        "ONVIF",
+        onvif=OnvifStyle("/live", still_named="rtsp://{host}:{port}", clock_ahead_s=-86400.0),
+        rtsp=True,
+    ),
     Persona("one-line", "generic", login.BASIC_AND_DIGEST_IN_ONE, path="/snapshot.jpg"),
     Persona("one-line-digest", "generic", login.DIGEST_AND_BASIC_IN_ONE, path="/img/snapshot.cgi?size=3"),
     Persona("capitals", "generic", login.CAPITALS, path="/snap.jpg"),
     Persona("foreign-realm", "generic", login.FOREIGN_REALM, path="/image.jpg"),
     Persona("plain-digest", "generic", login.PLAIN_DIGEST, path="/live/still%2Fone.jpg?a=%20b"),
     Persona("reolink", "reolink", login.TOKEN, "Reolink", "admin", errors="json", sessions=4),
-    Persona("reolink-query", "reolink-query", login.QUERY_LOCKS, "Reolink query", "admin", errors="json"),
+    Persona(
+        "reolink-query",
+        "reolink-query",
+        login.TOKEN,
+        "Reolink query",
+        "admin",
+        errors="json",
+        sessions=4,
+        also=("/cgi-bin/api.cgi?cmd=Snap&channel=0",),
+    ),
     Persona("foscam", "foscam", login.QUERY_LOCKS, "Foscam", errors="foscam"),
     Persona("acti", "acti", login.QUERY, "ACTi", errors="acti"),
     Persona("goahead", "foscam-old", login.QUERY, "GoAhead", errors="text", server="GoAhead-Webs"),

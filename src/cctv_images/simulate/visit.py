@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from cctv_images.simulate import control
+from cctv_images.simulate import control, onvif, rtsp
 from cctv_images.simulate.answers import BEFORE_LOGIN, FORMS, MOVED, SCRIPTS, TRAP_HOST, Asked, End, Step, error
 from cctv_images.simulate.faults import Fault
 from cctv_images.simulate.login import Gatekeeper, Verdict
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cctv_images.simulate.server import Resident, Zoo
 
 _MAX_REQUEST = 65_536
-_HEADER = re.compile(rb"\r?\n(authorization|connection|content-length)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_HEADER = re.compile(rb"\r?\n(authorization|connection|content-length|cseq)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _UP, _DOWN = 3, 6
 """Faults in time: pictures before the trouble, and answers that it lasts (two cycles of three attempts)."""
@@ -117,6 +117,12 @@ class Visit(asyncio.Protocol):
         counts.open_max = max(counts.open, counts.open_max)
         keep = headers.get(b"connection", "").lower() != "close" and version == "HTTP/1.1" == f"HTTP/{persona.http}"
         asked = Asked(persona, target, self._zoo.port, keep and not persona.close)
+        if persona.onvif is not None and target.partition("?")[0] in onvif.PATHS:
+            self._begin(iter(onvif.answer(persona.onvif, resident.gatekeeper, asked, self._host, body)))
+            return
+        if persona.rtsp and version == "RTSP/1.0":
+            self._answer_rtsp(resident, method, target, headers)
+            return
         chosen = behave(resident, method, asked, headers.get(b"authorization"), body)
         if not isinstance(chosen, Fault):
             self._begin(iter(chosen))
@@ -126,6 +132,24 @@ class Visit(asyncio.Protocol):
             self._begin(iter(SCRIPTS[chosen](replace(asked, picture=picture))))
         else:
             picture.add_done_callback(lambda done: self._show(chosen, asked, done))
+
+    def _answer_rtsp(self, resident: Resident, method: str, url: str, headers: dict[bytes, str]) -> None:
+        gatekeeper, challenges = resident.gatekeeper, None
+        if gatekeeper is not None:
+            verdict = gatekeeper.check(method, url, headers.get(b"authorization"))
+            challenges = (
+                None if verdict is Verdict.GRANTED else gatekeeper.challenges(url, stale=verdict is Verdict.STALE)
+            )
+
+        def show(picture: bytes) -> None:
+            resident.counts.pictures += method == "PLAY" and challenges is None
+            self._begin(iter(rtsp.answer(method, headers.get(b"cseq", "1"), picture, challenges)))
+
+        picture = self._zoo.pictures.get(resident.camera)
+        if isinstance(picture, bytes):
+            show(picture)
+        else:
+            picture.add_done_callback(lambda done: show(done.result()) if self._working else None)
 
     def _show(self, fault: Fault, asked: Asked, picture: asyncio.Future[bytes]) -> None:
         if self._working and not picture.cancelled():
@@ -179,7 +203,9 @@ def behave(
         resident.turns += 1
         return SCRIPTS[fault](asked)
     if resident.gatekeeper is not None:
-        refusal = _login(resident, resident.gatekeeper, method, replace(asked, target=target), offered, body)
+        refusal = _login(
+            resident, resident.gatekeeper, method, replace(asked, target=target), offered, body, asked.target
+        )
         if refusal is not None:
             return refusal
         target = resident.camera.seen(target)
@@ -197,9 +223,15 @@ def behave(
 
 
 def _login(
-    resident: Resident, gatekeeper: Gatekeeper, method: str, asked: Asked, offered: str | None, body: bytes
+    resident: Resident,
+    gatekeeper: Gatekeeper,
+    method: str,
+    asked: Asked,
+    offered: str | None,
+    body: bytes,
+    signed: str,
 ) -> Iterable[Step] | None:
-    """The answer to a request that may not see a picture (yet)."""
+    """The answer to a request that may not see a picture (yet). signed: the target as it was sent."""
     if resident.desk is not None or gatekeeper.style.query:
         if not resident.camera.has_path(asked.target):
             return None
@@ -207,7 +239,7 @@ def _login(
             return resident.desk.answer(gatekeeper, asked, body)
         verdict = gatekeeper.check_query(resident.camera.template, asked.target)
     else:
-        verdict = gatekeeper.check(method, asked.target, offered)
+        verdict = gatekeeper.check(method, signed, offered)
     if verdict is Verdict.GRANTED and resident.fault is Fault.FORBIDDEN:
         gatekeeper.refuse()
         return error(asked, "403 Forbidden")
@@ -221,7 +253,7 @@ def _login(
     if verdict is Verdict.LOCKED:
         return error(asked, "403 Forbidden", detail="The account is locked")
     stale = verdict is Verdict.STALE
-    challenges = [] if resident.fault is Fault.NO_CHALLENGE else gatekeeper.challenges(asked.target, stale=stale)
+    challenges = [] if resident.fault is Fault.NO_CHALLENGE else gatekeeper.challenges(signed, stale=stale)
     return error(asked, "401 Unauthorized", *(f"WWW-Authenticate: {c}" for c in challenges))
 
 

@@ -132,6 +132,20 @@ ROWS = (
         confidence="C",
     ),
     Recipe(
+        name="onvif",
+        title="Any ONVIF device",
+        brands=("ONVIF",),
+        path="/onvif/device_service",
+        interface="onvif",
+        logins=("digest", "basic"),
+        source="github.com/onvif/specs Core.xml, Media.xml, Media2.xml; github.com/AlexxIT/go2rtc pkg/onvif; "
+        "github.com/openvideolibs/python-onvif-zeep-async client.py",
+        confidence="D",
+        notes="The device is asked where its still is; a channel is one of its video sources. Ports seen: 80, 8000 "
+        "(Reolink, C), 2020 (Tapo, C). Where the still wants another account than ONVIF, CCTV_CREDENTIALS holds it "
+        "under the same name with -still behind it.",
+    ),
+    Recipe(
         name="generic",
         title="Any camera with a still at an address",
         brands=("generic",),

@@ -27,6 +27,7 @@ ROWS = (
         path="/jpeg?id={channel}",
         default_channel=2,
         logins=("none",),
+        rtsp_path="/stream{channel}",
         source=f"{AUSTIN} (id=2, no login); {ISPY}; City of Austin open data b4k4-adkb (names)",
         confidence="C",
         notes="The channel is the id, taken to be the number of the stream. Others are "
@@ -102,6 +103,7 @@ ROWS = (
         default_channel=1,
         logins=("digest", "basic"),
         refine=quirks.hikvision,
+        rtsp_path="/Streaming/Channels/{channel}01",
         source="github.com/maciej-or/hikvision_next isapi.py; github.com/JoshADC/hikvision_isapi; "
         "github.com/AlexxIT/go2rtc pull 2344 (SHA-256); Hikvision SDK guide 2022 (codes)",
         confidence="C",
@@ -145,6 +147,7 @@ ROWS = (
         default_channel=0,
         first_channel=0,
         logins=("digest",),
+        rtsp_path="/profile2/media.smp",
         source=f"{AUSTIN}; github.com/cityofaustin/atd-data-tech issues 9594, 13474; {BRANDS} (names)",
         confidence="C",
         notes="Channels count from 0. Older Samsung is wisenet-old.",
@@ -183,6 +186,7 @@ ROWS = (
         path="/axis-cgi/jpg/image.cgi",
         channel_path="/axis-cgi/jpg/image.cgi?camera={channel}",
         logins=("digest", "basic", "none"),
+        rtsp_path="/axis-media/media.amp",
         source="developer.axis.com/vapix/network-video/video-streaming; developer.axis.com/vapix/authentication",
         confidence="D",
         notes="Name a channel only where the product has several sources or views. Old units answer HTTP/1.0 without a "
@@ -212,6 +216,7 @@ ROWS = (
         path="/snap.jpg?JpegSize=XL&JpegCam={channel}",
         default_channel=1,
         logins=("digest", "basic", "none"),
+        rtsp_path="/rtsp_tunnel",
         source=f"{UNATTRIBUTED}; {BRANDS}/bosch.md; {ISPY}; Bosch FW 5.50 software manual (snapshot settings)",
         confidence="C",
         notes="The accounts are fixed levels: service, user, live. Whether MIC inteox answers this path is unknown.",
