@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -539,3 +540,56 @@ def test_an_rtsp_address_that_cannot_be_asked_says_why(monkeypatch: pytest.Monke
         can_decode.cache_clear()
     assert no_extra is not None
     assert "pip install 'cctv-images[rtsp]'" in no_extra
+
+
+# Floods
+
+
+TINY = H264_SDP, b"$\0\0\0" * 8192
+BLANK = H264_SDP, b"\r\n" * 16384
+FOREIGN = H264_SDP, b"A * RTSP/1.0\r\n\r\n" * 2048
+UNITS = H264_SDP, b"$\0\xff\xff" + rtp(b"\x18" + b"\0\1\x65" * 21_836, sequence=1, marker=False).ljust(65535, b"\0")
+
+
+@pytest.mark.parametrize(("sdp", "flood"), [TINY, BLANK, FOREIGN, UNITS], ids=["tiny", "blank", "foreign", "units"])
+async def test_a_flood_does_not_hold_up_the_loop(sdp: bytes, flood: bytes) -> None:
+    async def pour(talk: Talk) -> None:
+        while True:
+            talk.writer.write(flood)
+            await talk.writer.drain()
+
+    longest = 0.0
+    async with raw_rtsp(serving(sdp=sdp, play=pour)) as (port, _), acquirer(timeout_s=1) as fetcher:
+        asking = asyncio.create_task(outcome(fetcher, camera(port)))
+        while not asking.done():
+            begin = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - begin)
+    assert isinstance(asking.result(), CameraError)
+    assert longest < 0.05, "seconds of work between two turns of the loop"
+
+
+async def test_a_track_on_another_host_is_still_asked_of_the_camera_itself() -> None:
+    elsewhere = b"v=0\r\nm=video 0 RTP/AVP 26\r\na=control:rtsp://127.0.0.9:9/live/track1\r\n"
+    async with raw_rtsp(serving(sdp=elsewhere, play=send_picture)) as (port, requests), acquirer() as fetcher:
+        assert size(await outcome(fetcher, camera(port))) == (320, 176)
+    assert requests[1].url == "rtsp://127.0.0.9:9/live/track1"
+
+
+async def test_a_cut_key_picture_is_damaged() -> None:
+    whole = encoded("h264"), encoded("hevc")
+    decoder = Decoder(max_pixels=1_000_000, max_bytes=1 << 20)
+    for codec, picture in zip(("h264", "hevc"), whole, strict=True):
+        assert examine(await decoder.jpeg(codec, picture), 1_000_000).width == 640
+        with pytest.raises(CameraError) as caught:
+            await decoder.jpeg(codec, picture[: len(picture) // 2])
+        assert caught.value.state is ErrorState.TRUNCATED
+
+
+def encoded(codec: str) -> bytes:
+    """One key picture, encoded by PyAV."""
+    encoder = av.CodecContext.create({"h264": "libx264", "hevc": "libx265"}[codec], "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 640, 360, "yuv420p"
+    encoder.time_base = Fraction(1, 10)
+    frame = av.VideoFrame.from_image(Image.effect_noise((640, 360), 60).convert("RGB"))
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -14,8 +15,10 @@ from cctv_images.errors import CameraError, ErrorState, plain
 
 MAX_HEAD = 65_536
 MAX_BODY = 1 << 18
-MAX_EARLY = 256
-"""Packets kept that come before the answer to PLAY."""
+MAX_EARLY = 1 << 20
+"""Bytes of packets that are kept when they come before the answer to PLAY."""
+MESSAGES_AT_A_TIME = 32
+"""Answers and packets that are read before other cameras have their turn: the smallest has four bytes."""
 
 _STATUS = re.compile(r"RTSP/\d+\.\d+[ \t]+(\d{3})[ \t]*(.*)", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -51,7 +54,9 @@ class RtspConnection:
         self._wire: Wire | None = None
         self._data = bytearray()
         self._requests = 0
-        self._early: deque[tuple[int, bytes]] = deque(maxlen=MAX_EARLY)
+        self._early: deque[tuple[int, bytes]] = deque()
+        self._early_bytes = 0
+        self._messages = 0
 
     @property
     def wire(self) -> Wire:
@@ -68,7 +73,9 @@ class RtspConnection:
                 said = await self._message()
                 if isinstance(said, RtspReply):
                     break
-                self._early.append(said)
+                if self._early_bytes < MAX_EARLY:
+                    self._early.append(said)
+                    self._early_bytes += len(said[1]) + 64
         except ClosedEarly:
             raise CameraError(ErrorState.DISCONNECTED, "closed without an answer") from None
         if said.headers.get("Connection", "").lower() == "close":
@@ -110,6 +117,9 @@ class RtspConnection:
     async def _message(self) -> RtspReply | tuple[int, bytes]:
         """An answer, or a packet. What the camera asks of us is passed over. Raises ClosedEarly and CameraError."""
         while True:
+            self._messages += 1
+            if self._messages % MESSAGES_AT_A_TIME == 0:
+                await asyncio.sleep(0)
             await self._need(1)
             if self._data[0] == 0x24:
                 await self._need(4)
@@ -119,7 +129,7 @@ class RtspConnection:
                 del self._data[: 4 + size]
                 return channel, data
             if self._data[0] in b"\r\n":
-                del self._data[0]
+                self._data = self._data.lstrip(b"\r\n")
                 continue
             if reply := await self._reply():
                 return reply

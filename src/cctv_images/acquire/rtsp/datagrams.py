@@ -10,8 +10,8 @@ from typing import Self
 
 from cctv_images.errors import CameraError, ErrorState
 
-MAX_WAITING = 4096
-"""Packets; of more that come before they are looked at, the oldest are dropped."""
+MAX_WAITING = 2 << 20
+"""Bytes; what comes beyond them before they are looked at is dropped."""
 RECEIVE_BUFFER = 1 << 20
 TRIES = 16
 _OPENING = b"\x80\0\0\0\0\0\0\0\0\0\0\0"
@@ -24,7 +24,8 @@ class Datagrams(asyncio.DatagramProtocol):
     def __init__(self, local: str, peer: str) -> None:
         self._local = local
         self._peer = peer
-        self._waiting: deque[bytes] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
         self._arrived = asyncio.Event()
         self._rtp: asyncio.DatagramTransport | None = None
         self._rtcp: socket.socket | None = None
@@ -54,11 +55,14 @@ class Datagrams(asyncio.DatagramProtocol):
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
-        return self._waiting.popleft()
+        data = self._waiting.popleft()
+        self._bytes -= len(data)
+        return data
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if addr[0] == self._peer:
+        if addr[0] == self._peer and self._bytes + len(data) <= MAX_WAITING:
             self._waiting.append(data)
+            self._bytes += len(data)
             self._arrived.set()
 
 

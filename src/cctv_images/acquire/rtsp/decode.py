@@ -40,11 +40,14 @@ class Decoder:
             raise CameraError(ErrorState.NOT_FOUND, MISSING)
         task = json.dumps({"codec": codec, "max_pixels": self._max_pixels}).encode() + b"\n" + picture
         async with self._turn:
+            limit = asyncio.timeout(LIMIT_S)
             try:
-                async with asyncio.timeout(LIMIT_S):
+                async with limit:
                     verdict, data = await self._run(task)
-            except TimeoutError:
-                raise CameraError(ErrorState.TIMEOUT, f"not decoded within {LIMIT_S:g} s") from None
+            except OSError as error:
+                if limit.expired():
+                    raise CameraError(ErrorState.TIMEOUT, f"not decoded within {LIMIT_S:g} s") from None
+                raise CameraError(ErrorState.INTERNAL, f"no process to decode in ({type(error).__name__})") from None
         if verdict == "jpeg" and data:
             return data
         raise _FAILURES.get(verdict, _crashed)()

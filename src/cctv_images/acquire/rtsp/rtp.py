@@ -15,6 +15,8 @@ from cctv_images.acquire.rtsp.sdp import Video
 
 START = b"\0\0\0\1"
 MAX_PARAMETER_SETS, MAX_PARAMETER_SET = 16, 4096
+MAX_AGGREGATED = 64
+"""NAL units of one packet that are looked at; real ones have three."""
 
 Piece = tuple[bool, bool, bytes]
 """(begins a NAL unit, ends it, bytes)."""
@@ -114,7 +116,9 @@ class _H265:
 
 def _aggregated(data: bytes) -> Iterator[Piece]:
     at = 0
-    while at + 2 < len(data):
+    for _ in range(MAX_AGGREGATED):
+        if at + 2 >= len(data):
+            return
         size = int.from_bytes(data[at : at + 2], "big")
         if size:
             yield True, True, data[at + 2 : at + 2 + size]
