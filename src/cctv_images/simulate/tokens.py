@@ -39,6 +39,9 @@ class Desk:
         command, token = query.get("cmd", [""])[0], query.get("token", [""])[0]
         if command == "Login":
             return self._log_in(gatekeeper, asked, body)
+        if "password" in query:
+            verdict = gatekeeper.check_plain(query.get("user", [""])[0], query["password"][0])
+            return None if verdict is Verdict.GRANTED else said(asked, command, -7, "password wrong")
         if self.sessions.get(token, 0.0) <= gatekeeper.clock():
             return said(asked, command, -6, "please login first")
         if command == "Logout":
