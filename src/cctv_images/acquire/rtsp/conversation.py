@@ -107,19 +107,22 @@ class RtspConversation(Conversation):
     async def _first(self, frames: Frames, packet: Callable[[], Awaitable[bytes]]) -> bytes:
         """The first whole key picture. Raises OtherTransport where nothing comes at all."""
         self.stage = "no video"
+        loop, came = asyncio.get_running_loop(), False
         try:
             async with asyncio.timeout(SILENCE_S) as silence:
                 while True:
                     received = parse_packet(await packet())
                     if received is None:
                         continue
-                    silence.reschedule(None)
-                    self.stage = "no key picture"
+                    silence.reschedule(loop.time() + SILENCE_S)
+                    came, self.stage = True, "no key picture"
                     if data := frames.push(received):
                         return data
         except TimeoutError:
-            if silence.expired():
+            if silence.expired() and not came:
                 raise OtherTransport from None
+            if silence.expired():
+                raise CameraError(ErrorState.TIMEOUT, "the video stopped before a key picture came") from None
             raise
 
     async def _tear_down(self, base: str, session: dict[str, str]) -> None:

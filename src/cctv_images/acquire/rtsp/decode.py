@@ -67,10 +67,13 @@ class Decoder:
             answer = bytearray()
             while len(answer) <= self._max_bytes + 64 and (piece := await process.stdout.read(262_144)):
                 answer += piece
+            if len(answer) <= self._max_bytes + 64:
+                await process.wait()
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await asyncio.shield(process.wait())
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await asyncio.shield(process.wait())
         verdict, _, data = bytes(answer).partition(b"\n")
         if len(data) > self._max_bytes:
             verdict = b"too_large"
