@@ -210,6 +210,11 @@ def _xml_200(asked: Asked) -> list[Step]:
     return whole(asked, said, content_type=_XML)
 
 
+def _other_path_xml(asked: Asked) -> list[Step]:
+    said = response_status(asked.target, 6, "Invalid XML Content", "badXmlContent")
+    return whole(asked, said, content_type=_XML)
+
+
 def _body(
     change: Callable[[bytes], bytes], content_type: str | None = "image/jpeg"
 ) -> Callable[[Asked], Iterable[Step]]:
@@ -288,6 +293,7 @@ SCRIPTS: dict[Fault, Callable[[Asked], Iterable[Step]]] = {
     Fault.PNG_BOMB: lambda a: whole(a, _png_bomb(), content_type="image/png"),
     Fault.LOGIN_PAGE: _said(_LOGIN_PAGE, "text/html"),
     Fault.XML_200: _xml_200,
+    Fault.OTHER_PATH_XML: _other_path_xml,
     Fault.EMPTY: _said(b"", "image/jpeg"),
     Fault.HTML_AS_JPEG: _said(_LOGIN_PAGE, "image/jpeg"),
     Fault.TRUNCATED: _body(jpeg.half),
@@ -328,6 +334,9 @@ SCRIPTS: dict[Fault, Callable[[Asked], Iterable[Step]]] = {
     Fault.CHARSET: _body(bytes, "image/jpeg;charset=utf-8"),
     Fault.NO_TYPE: _body(bytes, None),
     Fault.ODD_TYPE: _body(bytes, "jpeg"),
+    Fault.JPG_TYPE: _body(bytes, "image/jpg"),
+    Fault.BLACK: _body(bytes),
+    Fault.STUCK: still,
     Fault.MOVED: _redirect(MOVED + "{target}"),
     Fault.SLOW: lambda a: [2.0, *still(a)],
 }
@@ -339,5 +348,11 @@ BEFORE_LOGIN = frozenset({
 })  # fmt: skip
 """Faults that show before the camera looks at a login."""
 
-FORMS = {Fault.PNG: "png", Fault.WEBP: "webp", Fault.PROGRESSIVE: "progressive", Fault.GREY: "grey"}
+FORMS = {
+    Fault.PNG: "png",
+    Fault.WEBP: "webp",
+    Fault.PROGRESSIVE: "progressive",
+    Fault.GREY: "grey",
+    Fault.BLACK: "black",
+}
 """Faults that are another form of the same picture."""

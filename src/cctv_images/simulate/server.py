@@ -58,6 +58,11 @@ class Resident:
     counts: Counts = field(default_factory=Counts)
     desk: Desk | None = None
     """Where a make gives tokens."""
+    now: Callable[[], float] = time.monotonic
+    unhurried_until: float = 0.0
+    """Seconds of the zoo's clock before which it gives no further picture, where its make takes its time."""
+    kept: bytes | asyncio.Future[bytes] | None = None
+    """The picture at which it is stuck."""
     turns: int = 0
     """Answers given since its fault was set: what faults in time go by."""
 
@@ -106,7 +111,7 @@ class Zoo:
     def _resident(self, camera: SimulatedCamera, clock: Callable[[], float]) -> Resident:
         limit = camera.persona.sessions
         desk = Desk(limit) if limit is not None and camera.account is not None else None
-        return Resident(camera, Fault.NONE, self._gatekeeper(camera, clock), desk=desk)
+        return Resident(camera, Fault.NONE, self._gatekeeper(camera, clock), desk=desk, now=clock)
 
     @staticmethod
     def _gatekeeper(camera: SimulatedCamera, clock: Callable[[], float]) -> Gatekeeper | None:

@@ -123,11 +123,15 @@ class Visit(asyncio.Protocol):
         if persona.rtsp and version == "RTSP/1.0":
             self._answer_rtsp(resident, method, target, headers)
             return
+        if resident.gatekeeper is not None:
+            resident.gatekeeper.caller = str(self._transport.get_extra_info("peername")[0])
         chosen = behave(resident, method, asked, headers.get(b"authorization"), body)
         if not isinstance(chosen, Fault):
             self._begin(iter(chosen))
             return
         picture = self._zoo.pictures.get(resident.camera, FORMS.get(chosen, "jpeg"))
+        if chosen is Fault.STUCK:
+            picture = resident.kept = resident.kept or picture
         if isinstance(picture, bytes):
             self._begin(iter(SCRIPTS[chosen](replace(asked, picture=picture))))
         else:
@@ -211,15 +215,20 @@ def behave(
         target = resident.camera.seen(target)
     if method != "GET":
         return error(asked, "405 Method Not Allowed", "Allow: GET")
+    if target in (others := dict(asked.persona.others)):
+        return others[target]
     if target not in resident.camera.targets:
         resident.counts.strays += 1
         return error(asked, "404 Not Found", detail="badXmlContent" if asked.persona.errors == "xml" else "")
     viewers = asked.persona.viewers
     if viewers is not None and resident.counts.open > viewers:
         return error(asked, "503 Service Unavailable", "Retry-After: 5")
+    if resident.unhurried_until > resident.now():
+        return error(asked, "503 Service Unavailable")
+    resident.unhurried_until = resident.now() + asked.persona.pause_s
     resident.counts.pictures += 1
     resident.turns += 1
-    return fault
+    return asked.persona.usual if fault is Fault.NONE else fault
 
 
 def _login(
