@@ -42,6 +42,8 @@ class JpegFrames:
         self._sequence: int | None = None
         self._timestamp: int | None = None
         self._whole = False
+        self._begin = 0
+        """Where the data begins that is behind the headers."""
 
     def push(self, packet: Packet) -> bytes | None:
         follows = self._sequence is not None and packet.sequence == (self._sequence + 1) & 0xFFFF
