@@ -18,7 +18,7 @@ import sys
 from multidict import CIMultiDict
 
 from cctv_images.acquire.chunks import Chunks
-from cctv_images.acquire.classify import connecting, unanswered_connection
+from cctv_images.acquire.classify import connecting, not_pinned, unanswered_connection
 from cctv_images.acquire.exchange import HEADERS, Asking, ClosedEarly
 from cctv_images.acquire.fence import Fence
 from cctv_images.acquire.handler import MAX_INTERIM
@@ -90,9 +90,10 @@ class TolerantWay:
             raise
         if trust is not None and trust.pin is not None:
             shown = transport.get_extra_info("ssl_object").getpeercert(binary_form=True) or b""
-            if hashlib.sha256(shown).digest() != trust.pin:
+            fingerprint = hashlib.sha256(shown).digest()
+            if fingerprint != trust.pin:
                 wire.close()
-                raise CameraError(ErrorState.TLS, "the certificate is not the pinned one")
+                raise not_pinned(fingerprint)
         return wire
 
     async def _reach(self, host: str, port: int) -> socket.socket:
