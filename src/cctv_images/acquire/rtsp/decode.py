@@ -19,6 +19,8 @@ AT_ONCE = 2
 LIMIT_S = 15.0
 MISSING = "H.264 and H.265 need PyAV, which is not installed: pip install 'cctv-images[rtsp]'"
 
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""Nothing of ours; numpy would otherwise take memory for each core."""
 _PROGRAM = Path(__file__).with_name("frame_to_jpeg.py")
 
 
@@ -55,7 +57,11 @@ class Decoder:
     async def _run(self, task: bytes) -> tuple[str, bytes]:
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", str(_PROGRAM), stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, env={}
+            *(sys.executable, "-I", str(_PROGRAM)),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=_ENVIRONMENT,
         )
         assert process.stdin is not None
         assert process.stdout is not None
