@@ -272,3 +272,54 @@ async def test_whatever_is_answered_to_the_login_ends_as_an_error_state(answer: 
         came = await outcome(fetcher, camera.camera(recipe="reolink", path=None))
         assert isinstance(came, CameraError)
         assert came.state is state
+
+
+async def test_a_token_is_renewed_when_its_lease_has_ended() -> None:
+    logins = 0
+
+    async def script(talk: Talk) -> None:
+        nonlocal logins
+        if talk.head.startswith(b"POST"):
+            await talk.reader.readexactly(int(talk.head.lower().split(b"content-length: ")[1].split(b"\r")[0]))
+            logins += b"cmd=Login" in talk.head
+            token = {"name": f"token-{logins}", "leaseTime": 61}
+            await talk.say(ok(json.dumps([{"cmd": "Login", "code": 0, "value": {"Token": token}}]).encode()))
+        elif f"token=token-{logins}".encode() in talk.head and logins:
+            await talk.say(ok(JPEG))
+        else:
+            await talk.say(ok(b'[{"error": {"detail": "please login first", "rspCode": -6}}]', kind="text/html"))
+
+    async with raw_camera(script) as camera, acquirer(default_login=login(password=SECRET)) as fetcher:
+        row = camera.camera(recipe="reolink", path=None)
+        assert isinstance(await outcome(fetcher, row), Still)
+        assert isinstance(await outcome(fetcher, row), Still)
+        assert logins == 1
+        await asyncio.sleep(1.2)
+        assert isinstance(await outcome(fetcher, row), Still)
+        assert logins == 2
+
+
+async def test_a_camera_that_has_come_to_ask_for_digest_gets_nothing_else_from_then_on(clock: SimulatedClock) -> None:
+    modern = False
+
+    async def script(talk: Talk) -> None:
+        wants = b'HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm="r", nonce="n"\r\nContent-Length: 0\r\n\r\n'
+        if modern:
+            await talk.say(ok(JPEG) if talk.authorization() else wants)
+        else:
+            await talk.say(ok(JPEG) if SENT.encode() in talk.head else NO)
+
+    guard = LoginGuard(None, clock)
+    async with raw_camera(script) as camera, acquirer(default_login=login(password=SECRET), guard=guard) as fetcher:
+        row = camera.camera(path=PATH)
+        assert isinstance(await outcome(fetcher, row), Still)
+        modern = True
+        assert isinstance(await outcome(fetcher, row), CameraError)
+        await clock.advance(3600)
+        assert isinstance(await outcome(fetcher, row), Still)
+        assert sum(SENT.encode() in head for head in camera.heads) == 2
+
+
+@pytest.fixture
+def clock() -> SimulatedClock:
+    return SimulatedClock()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
+from cctv_images.acquire import digest
 from cctv_images.acquire.conversation import MEANS, REDIRECTS, Conversation
 from cctv_images.acquire.exchange import Asking, Place, ProtocolError, Reply, Way
 from cctv_images.acquire.logins import Login, Offer
@@ -88,6 +89,12 @@ class OwnLogin(Conversation):
     async def _logged_in(self, login: Login) -> bytes:
         raise NotImplementedError
 
+    async def _remember(self, reply: Reply) -> None:
+        """A camera that asks for Digest gets nothing else from then on."""
+        challenges = digest.parse_challenges(reply.headers.getall("WWW-Authenticate", []))
+        if any(challenge.scheme == "digest" for challenge in challenges):
+            await self._guard.remember_scheme(self._subject.place.host, "digest")
+
     def _refused_own(self, offer: Offer) -> CameraError:
         self._cycle.refused()
         return offer.refused()
@@ -130,6 +137,7 @@ class QueryLogin(OwnLogin):
                 reply.status == 200 or reply.status in MEANS or reply.status >= 500
             )
             if not told_apart:
+                await self._remember(reply)
                 raise self._refused_own(offer) from None
             offer.answered()
             raise
@@ -260,6 +268,7 @@ class TokenLogin(OwnLogin):
         if reply.status in MEANS or reply.status >= 500:
             offer.answered()
             raise error
+        await self._remember(reply)
         raise self._refused_own(offer)
 
 

@@ -24,7 +24,8 @@ AT_ONCE = 4
 
 async def find_makes(settings: Settings, answers: Sequence[Answer]) -> list[Finding]:
     """Looks into every camera that answered not_found and whose row brings no path of its own."""
-    lost = [a.camera for a in answers if a.error and a.error.state is ErrorState.NOT_FOUND and a.camera.path is None]
+    missing = [answer.camera for answer in answers if answer.error and answer.error.state is ErrorState.NOT_FOUND]
+    lost = [camera for camera in missing if camera.path is None and camera.scheme != "rtsp"]
     gate = asyncio.Semaphore(AT_ONCE)
     bar = progress("finding")
     with bar or nullcontext():

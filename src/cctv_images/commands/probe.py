@@ -62,6 +62,8 @@ async def _camera(args: argparse.Namespace, settings: Settings) -> Camera:
 def _find(args: argparse.Namespace, settings: Settings) -> int:
     async def find() -> Finding:
         camera = await _camera(args, settings)
+        if camera.scheme == "rtsp":
+            raise CommandError("--find asks for stills: give the address without rtsp://.")
         async with finder(settings) as finding:
             return await finding.find(camera, offer=camera.credentials is not None)
 
