@@ -110,7 +110,7 @@ async def raw_camera(script: Script, *, host: str = "127.0.0.1", ssl: Any = None
             head = await reader.readuntil(b"\r\n\r\n")
             camera.heads.append(head)
             await script(Talk(reader, writer, head, len(camera.heads)))
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (OSError, RuntimeError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             camera.open -= 1

@@ -15,6 +15,7 @@ from cctv_images.acquire import Still
 from cctv_images.errors import ErrorState
 
 JPEG = jpeg()
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(5000) + b"\xff\xd8\xff" + bytes(99) + b"\0\0\0\0IEND\xaeB`\x82"
 PART = b"\r\nContent-Type: image/jpeg\r\n\r\n"
 
 
@@ -238,6 +239,7 @@ CASES = [
     said("an empty name", ok(JPEG, ": 1"), lenient=True),
     said("a name that is not ASCII", ok(JPEG, "X-Öd: 1"), lenient=True),
     said("a folded line", ok(JPEG, "X-Odd: a", " b")),
+    said("odd cookies", ok(JPEG, "Set-Cookie: \x1b[31m=1; x", "Set-Cookie: =;;;", "Set-Cookie: a b=c")),
     said("Latin-1 in a value", ok(JPEG, "Server: Skåbu")),
     said("a line of 9 kB", ok(JPEG, "X-Long: " + "x" * 9000), lenient=True),
     said("200 lines", ok(JPEG, *(f"X-{n}: 1" for n in range(200))), lenient=True),
@@ -288,6 +290,9 @@ CASES = [
     said("deflate without its header", ok(zlib.compress(JPEG, wbits=-15), "Content-Encoding: deflate")),
     said("says gzip, is not", ok(JPEG, "Content-Encoding: gzip")),
     said("empty", ok(b""), b""),
+    kept_open("a PNG without a length, stays open", ok(PNG, length=None), PNG),
+    kept_open("a PNG with a length too large, stays open", ok(PNG, length=len(PNG) + 9), PNG),
+    kept_open("a length beside a PNG, too small", ok(PNG, "no colon", length=len(PNG)), PNG),
     said("HTML that says it is a JPEG", ok(b"<html>login</html>"), b"<html>login</html>"),
     # streams
     done(streams_parts_for_ever, JPEG, lenient=False),
@@ -318,13 +323,17 @@ STREAMS = {
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_camera_that_says_this_ends_as_that(case: Case, loop: str) -> None:
+def test_a_camera_that_says_this_ends_as_that(case: Case, loop: str, caplog: pytest.LogCaptureFixture) -> None:
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         runner.run(ends_as_expected(case))
+    assert caplog.records == []
 
 
 async def ends_as_expected(case: Case) -> None:
-    async with raw_camera(case.script) as camera, acquirer(timeout_s=3.0 if case.expected == JPEG else 1.0) as fetcher:
+    async with (
+        raw_camera(case.script) as camera,
+        acquirer(timeout_s=3.0 if case.expected in (JPEG, PNG) else 1.0) as fetcher,
+    ):
         came = await outcome(fetcher, camera.camera())
         if isinstance(case.expected, ErrorState):
             assert not isinstance(came, Still), f"a picture of {len(came.data)} bytes"
@@ -354,3 +363,35 @@ async def test_the_first_picture_of_a_stream_is_taken_and_the_connection_closed(
         async with asyncio.timeout(2):
             while camera.open:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [
+        ("30", 30, 30),
+        ("99999999", 3600, 3600),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600, 3600),
+        ("soon", None, None),
+        ("-5", None, None),
+        ("٣", None, None),
+    ],
+)
+async def test_retry_after_is_understood_and_capped_at_an_hour(value: str, low: float | None, high: float) -> None:
+    answer = f"HTTP/1.1 503 Busy\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n".encode()
+    async with raw_camera(saying(answer)) as camera, acquirer() as fetcher:
+        came = await outcome(fetcher, camera.camera())
+        assert not isinstance(came, Still)
+        assert came.state is ErrorState.BUSY
+        assert came.retry_after_s is None if low is None else low <= (came.retry_after_s or 0) <= high
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"503 Service Unavailable"])
+async def test_a_makes_own_words_decide_what_an_answer_means(status: bytes) -> None:
+    xml = b"<ResponseStatus><statusCode>2</statusCode><statusString>Device Busy</statusString></ResponseStatus>"
+    answer = ok(xml, kind="application/xml").replace(b"200 OK", status)
+    async with raw_camera(saying(answer)) as camera, acquirer() as fetcher:
+        came = await outcome(fetcher, camera.camera(recipe="hikvision"))
+        assert not isinstance(came, Still)
+        assert came.state is ErrorState.BUSY
+        assert "Device Busy" in came.detail

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import uvloop
 from raw_camera import RawCamera, Talk, acquirer, jpeg, login, ok, outcome, raw_camera
 
 from cctv_images.acquire import FetchCycle, Still
@@ -214,6 +215,22 @@ async def test_connections_that_fail_are_told_apart(lenient: bool) -> None:
         with deaf_port() as port:
             fetcher._known["c1"].place = fetcher._known["c1"].place.redirected(f"http://127.0.0.1:{port}/")
             assert (await failure(fetcher, row)).state is ErrorState.CONNECT_TIMEOUT
+
+
+def test_connecting_takes_no_thread_that_a_hung_name_server_may_hold() -> None:
+    class Loop(uvloop.Loop):
+        async def getaddrinfo(self, host: object, *more: object, **named: object) -> object:
+            raise AssertionError(f"{host} was looked up")
+
+    async def seen() -> list[object]:
+        async with raw_camera(picture) as camera, acquirer(timeout_s=1.0) as fetcher:
+            still = await outcome(fetcher, camera.camera())
+            refused = await failure(fetcher, at("127.0.0.1", closed_port()))
+            with deaf_port() as port:
+                return [type(still), refused.state, (await failure(fetcher, at("127.0.0.1", port))).state]
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(seen()) == [Still, ErrorState.UNREACHABLE, ErrorState.CONNECT_TIMEOUT]
 
 
 async def test_a_used_up_file_table_is_our_fault() -> None:

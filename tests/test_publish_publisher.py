@@ -60,6 +60,11 @@ class Shelf:
         assert not self.under_way
         self.closed = True
 
+    async def break_off(self) -> None:
+        """As a closed session does: what is under way fails."""
+        self.trouble = DOWN
+        self.open.set()
+
 
 DOWN = StoreError("unreachable", "nobody there")
 DENIED = StoreError("denied", "no right", transient=False)
@@ -303,16 +308,45 @@ async def test_one_camera_whose_object_is_refused_does_not_close_the_store_for_t
 
 async def test_a_right_that_all_cameras_lack_is_the_stores_sickness(scene: Scene) -> None:
     scene.shelf.trouble = DENIED
-    for key in ("a", "b", "c"):
-        assert await failure(scene.put(scene.picture(key))) == "denied"
+    assert await failure(scene.put(scene.picture("a"))) == "denied"
+    assert await failure(scene.put(scene.picture("b"))) == "denied"
+    waits = scene.put(scene.picture("c"))
+    await scene.clock.advance(30)
     assert scene.events == ["sick denied no right"]
+    scene.shelf.trouble = None
+    await scene.clock.advance(120)
+    assert await waits
+    assert scene.events[1:] == ["well"]
 
 
 async def test_a_fleet_of_one_camera_finds_out_as_well(scene: Scene) -> None:
     scene.shelf.trouble = DENIED
-    for _ in range(3):
+    for _ in range(2):
         assert await failure(scene.put(scene.picture())) == "denied"
+    waits = scene.put(scene.picture(), within_s=100)
+    await scene.clock.advance(101)
+    assert await failure(waits) == "denied"
     assert scene.events == ["sick denied no right"]
+
+
+async def test_who_wants_to_know_now_does_not_wait_for_a_lasting_trouble(scene: Scene) -> None:
+    scene.publisher.be_impatient(30)
+    scene.shelf.trouble = DENIED
+    reasons = [await failure(scene.put(scene.picture(f"k{i}"))) for i in range(50)]
+    assert set(reasons) == {"denied"}
+    assert len(scene.shelf.tries) <= 5
+
+
+async def test_who_wants_to_know_now_waits_a_little_for_an_outage(scene: Scene) -> None:
+    scene.publisher.be_impatient(30)
+    waiting = await scene.fall_ill()
+    waiting += [scene.put(scene.picture(f"k{i}")) for i in range(50)]
+    await scene.clock.advance(29)
+    assert not any(task.done() for task in waiting)
+    await scene.clock.advance(70)
+    late = scene.put(scene.picture("late"))
+    await scene.clock.advance(1)
+    assert [await failure(task) for task in [*waiting, late]] == ["unreachable"] * 54
 
 
 async def test_a_store_that_falls_ill_again_at_once_is_not_asked_more_often_for_that(scene: Scene) -> None:
@@ -382,6 +416,18 @@ async def test_stopping_ends_what_waits_and_lets_finish_what_is_under_way(scene:
     assert await under_way
     assert scene.shelf.closed
     assert await failure(scene.put(scene.picture())) == "stopping"
+
+
+async def test_stopping_does_not_wait_long_for_a_store_that_hangs(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LAST_PUTS_S", 0.05)
+    monkeypatch.setattr(Shelf, "close", lambda shelf: shelf.break_off())
+    scene.shelf.open.clear()
+    hangs = scene.put(scene.picture())
+    await scene.clock.advance(0.01)
+    await scene.publisher.close()
+    assert await failure(hangs) == "stopping"
 
 
 # with a real store

@@ -8,6 +8,7 @@ import json
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -79,10 +80,14 @@ class Service:
     async def cameras(self) -> dict[str, dict[str, Any]]:
         return {camera["id"]: camera for camera in json.loads(await self.get("/api/cameras"))["cameras"]}
 
-    async def sees(self, true: Callable[[dict[str, dict[str, Any]]], bool], limit_s: float = 60.0) -> None:
-        end = time.monotonic() + limit_s
-        while not (cameras := await self.cameras()) or not true(cameras):
-            assert time.monotonic() < end, cameras
+    async def sees(self, true: Callable[[dict[str, dict[str, Any]]], bool], limit_s: float = 120.0) -> None:
+        end, cameras = time.monotonic() + limit_s, {}
+        while True:
+            with suppress(aiohttp.ClientConnectorError):  # the page opens a moment after the control socket
+                cameras = await self.cameras()
+                if cameras and true(cameras):  # it opens before the inventory is read, too
+                    return
+            assert time.monotonic() < end, {i: (c["error_state"], c["kind"]) for i, c in cameras.items()}
             await asyncio.sleep(0.2)
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -17,6 +21,7 @@ from cctv_images.inventory.camera import Camera
 from cctv_images.process.verify import Picture
 from cctv_images.publish.store import Publication, Receipt
 from cctv_images.records import Fleet
+from cctv_images.rescue import Rescue
 from cctv_images.roster import Roster
 from cctv_images.states import Health, Policy
 from cctv_images.uplink import UplinkGate
@@ -258,23 +263,44 @@ async def test_the_hold_is_limited(world) -> None:
     assert all(p.kind == "fallback" for p in w.public.values())
 
 
-async def test_a_disabled_fleet_is_scouted_and_one_look_tells_that_the_network_is_back(world) -> None:
+async def second_by_second(w: World, seconds: int, rescue: Rescue) -> None:
+    for _ in range(seconds):
+        await w.clock.advance(1)
+        await rescue.look()
+
+
+async def test_when_all_are_disabled_scouts_notice_that_the_network_is_back(world) -> None:
     out = {"now": False}
     w = world(lambda camera, now: CameraError(ErrorState.DNS) if out["now"] else 1.0, hold=900)
+    rescue = Rescue(w.fleet, w.tools.gate, w.roster, revive_after_s=0)
+    w.tools.on_uplink = rescue.on_uplink
     w.start(30)
     await w.clock.advance(900)
     out["now"] = True
     await w.clock.advance(6000)
     assert len(w.roster.disabled()) == 30
-    scouting = asyncio.create_task(w.roster.scout(w.roster.disabled()[:5]))
-    await w.clock.advance(5)
-    assert not await scouting
+    await second_by_second(w, 130, rescue)
+    assert len(w.roster.disabled()) == 30
+    assert w.fleet.uplink_suspected_since is not None
     out["now"] = False
-    scouting = asyncio.create_task(w.roster.scout(w.roster.disabled()[:5]))
-    await w.clock.advance(5)
-    assert await scouting
-    await w.clock.advance(700)
-    assert len(w.roster.disabled()) == 25
+    await second_by_second(w, 130, rescue)
+    assert w.fleet.uplink_suspected_since is None
+    await second_by_second(w, 400, rescue)
+    assert not w.roster.disabled()
+    assert all(p.kind == "picture" for p in w.public.values())
+
+
+async def test_a_disabled_camera_is_asked_again_when_its_time_has_come_but_never_for_its_login(world) -> None:
+    w = world(
+        lambda camera, now: CameraError(ErrorState.AUTH if camera.camera_id == "c0" else ErrorState.NOT_FOUND),
+        policy=Policy(failure_limit=1, refusal_limit=1),
+    )
+    rescue = Rescue(w.fleet, w.tools.gate, w.roster, revive_after_s=1000)
+    w.start(2, spread=0)
+    await w.clock.advance(10)
+    w.clock.step(-3600)  # a clock that is set back is no reason to wait longer
+    await second_by_second(w, 1010, rescue)
+    assert (len(w.times("c0")), len(w.times("c1"))) == (1, 2)
 
 
 async def test_a_single_camera_that_fails_is_not_taken_for_the_network(world) -> None:
@@ -322,3 +348,108 @@ async def test_a_stop_lets_cycles_under_way_finish_and_ends_the_rest(world) -> N
     await drained
     assert len(w.public) == 3
     assert not w.roster.tasks
+
+
+async def test_a_cycle_that_ends_just_as_the_stop_begins_does_not_hold_it_up(world) -> None:
+    w = world(well)
+    last_put = asyncio.Event()
+
+    async def put(camera_id: str, publication: Publication, deadline_s: float) -> Receipt:
+        if camera_id == "c1":
+            await last_put.wait()
+        return await w.put(camera_id, publication, deadline_s)
+
+    w.tools.publisher = SimpleNamespace(put=put)
+    w.start(2, spread=0)
+    await w.clock.advance(60)
+    assert [w.record(i).cycling for i in ("c0", "c1")] == [False, True]
+    last_put.set()
+    async with asyncio.timeout(5):
+        await w.roster.drain(7)
+    assert len(w.public) == 2
+
+
+async def test_a_failed_cycle_keeps_no_byte_of_what_came(world) -> None:
+    class Bodies(World):
+        async def fetch(self, camera: Camera, cycle: FetchCycle) -> Still:
+            return replace(await super().fetch(camera, cycle), data=bytes(1_000_000))
+
+        async def verify(self, data: bytes) -> Picture:
+            raise CameraError(ErrorState.TRUNCATED, "scripted")
+
+    w = Bodies(well, attempts=2, policy=Policy(failure_limit=0))
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        w.start(5)
+        await w.clock.advance(3600)
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert len(w.times()) > 20
+    await w.roster.stop(list(w.roster.tasks))
+
+
+async def test_a_scout_that_found_its_camera_well_works_on_whatever_becomes_of_the_others(world) -> None:
+    def answer(camera: Camera, now: float) -> float | CameraError:
+        back = 1.0 if camera.camera_id != "c0" else 250.0
+        return CameraError(ErrorState.DNS) if now < 7000 else back
+
+    w = world(answer)
+    w.start(3, spread=0)
+    await w.clock.advance(7200)
+    scouting = asyncio.create_task(w.roster.scout(w.roster.disabled()))
+    await w.clock.advance(10)
+    await w.roster.remove(["c1"])
+    await w.clock.advance(3600)
+    assert await scouting
+    assert 12 <= len([moment for moment in w.times("c2") if moment >= 7200]) <= 14
+    assert len([moment for moment in w.times("c1") if moment >= 7200]) == 1
+
+
+async def test_revivals_and_a_changed_row_at_once_leave_one_task_to_a_camera(world) -> None:
+    w = world(error(ErrorState.NOT_FOUND))
+    w.start(spread=0)
+    await w.clock.advance(7200)
+    asked = len(w.times())
+    changed = Camera("c0", "generic", host="127.0.0.99")
+    disabled = w.roster.disabled()
+    await asyncio.gather(
+        w.roster.revive(disabled, "one operator"),
+        w.roster.restart([changed]),
+        w.roster.revive(disabled, "another"),
+        w.roster.restart([changed]),
+        w.roster.revive(disabled, "a third"),
+    )
+    await w.clock.advance(7200)
+    assert len(w.times()) - asked == 5
+    assert w.record().camera is changed
+
+
+async def test_a_camera_that_is_paused_owes_nothing_when_it_comes_back(world) -> None:
+    w = world(error(ErrorState.NOT_FOUND))
+    w.store_up = False
+    w.start(spread=0)
+    await w.clock.advance(60)
+    assert w.record().owed
+    await w.roster.pause({"c0": w.record().camera})
+    w.store_up, w.answer = True, well
+    w.start(spread=0)
+    await w.clock.advance(60)
+    assert [p.kind for _, p in w.puts] == ["picture"]
+
+
+async def test_a_put_that_waits_in_vain_costs_no_slot(world) -> None:
+    w = world(well)
+
+    async def wait_in_vain(camera_id: str, publication: Publication, deadline_s: float) -> Receipt:
+        await w.clock.sleep(deadline_s - w.clock.monotonic())
+        raise StoreError("unreachable", "nobody there")
+
+    w.put = wait_in_vain
+    w.start()
+    await w.clock.advance(86_400)
+    assert w.fleet.slots_skipped == 0
+    assert 288 <= len(w.times()) <= 289

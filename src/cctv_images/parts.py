@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,3 +63,10 @@ def make_state_folder(path: Path) -> None:
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigError(f"CCTV_STATE_DIR = {path}: no folder can be made there: {exc.strerror}.") from None
+
+
+def own_state_folder(path: Path) -> None:
+    """Makes it, too. Raises ConfigError where the service could keep nothing: it would then offer no login."""
+    make_state_folder(path)
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigError(f"CCTV_STATE_DIR = {path}: this user may not read and write there.")

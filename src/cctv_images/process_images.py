@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
+import gc
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -19,7 +19,7 @@ import structlog
 from cctv_images import __version__, parts
 from cctv_images.acquire.logins import Login
 from cctv_images.clock import RealClock
-from cctv_images.errors import EX_BAD, EX_OK, ConfigError, ErrorState, StoreError, plain
+from cctv_images.errors import EX_BAD, EX_OK, CameraError, ConfigError, StoreError, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.changes import Changes, ReloadRefused, changes
 from cctv_images.inventory.source import InventorySource, InventoryUnavailable, Loaded
@@ -29,6 +29,7 @@ from cctv_images.publish import Publication, Publisher, Store, open_store
 from cctv_images.publish.folder import FolderStore
 from cctv_images.records import CameraRecord, Fleet
 from cctv_images.removals import Removals
+from cctv_images.rescue import Rescue
 from cctv_images.roster import PACE_S, Roster
 from cctv_images.settings import Settings, fingerprint, fingerprint_mistake, load_settings, restart_needed
 from cctv_images.states import Policy
@@ -42,15 +43,16 @@ from cctv_images.worker import CameraWorker, Tools
 
 log = structlog.get_logger()
 
-DRAIN_S = 7.0
+DRAIN_S = 6.0
 """How long cycles under way may take to finish at a stop; the whole stop takes less than ten seconds."""
 TICK_S = 1.0
 SUMMARY_AT_MOST_EVERY_S = 60.0
 DEBTS_EVERY_S = 30.0
 INVENTORY_RETRY_S = 60.0
-SCOUTS = 10
-SCOUT_EVERY_S = 60.0
+NONE_YET = "none until it comes"
 ONCE_AT_A_TIME = 1000
+ONCE_PATIENCE_S = 30.0
+"""How long `run --once` waits for a sick store."""
 
 
 async def serve(
@@ -67,10 +69,21 @@ async def serve(
     if mistake := fingerprint_mistake(settings):
         log.error("settings_differ", detail=mistake)
         raise ConfigError(mistake)
+    service = Service(settings, env_file)
     async with AsyncExitStack() as stack:
-        service = Service(settings, env_file)
-        await service.open(stack)
-        return await service.run_once(progress) if once else await service.run(stack)
+        if once:
+            await service.open(stack)
+            return await service.run_once(progress)
+        try:
+            service.heed_signals()
+            await service.open(stack)
+            loaded = await service.begin(stack)
+        except asyncio.CancelledError:
+            if not service.stopping.is_set():
+                raise
+            log.info("service_stopped", published=0, detail="while it was starting")
+            return EX_OK
+        return await service.run(loaded)
 
 
 class Service:
@@ -83,18 +96,31 @@ class Service:
         self.fleet = Fleet(self.clock.time(), fingerprint=fingerprint(settings))
         self.running: dict[str, Camera] = {}
         self.stopping = asyncio.Event()
+        self.hung_up = asyncio.Event()
         self.debts_due = asyncio.Event()
         self.gate = UplinkGate(settings.uplink_hold)
+        self._starting: asyncio.Task[Any] | None = None
         self._reloading = asyncio.Lock()
-        self._uplink_since: float | None = None
-        self._next_scouts = 0.0
+        self._stale_reason = ""
         self._copies: FolderStore | None = None
         self._copies_ok = True
+
+    def heed_signals(self) -> None:
+        """From the first moment: by default a SIGHUP would end the process, and a SIGTERM would not be a clean end."""
+        self._starting, loop = asyncio.current_task(), asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop)
+        loop.add_signal_handler(signal.SIGHUP, self.hung_up.set)
+
+    def _on_stop(self) -> None:
+        self.stopping.set()
+        if self._starting:
+            self._starting.cancel()
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Builds everything. Raises ConfigError; asks no camera and no store."""
         settings, clock = self.settings, self.clock
-        parts.make_state_folder(settings.state_dir)
+        parts.own_state_folder(settings.state_dir)
         fallback = load_fallback(settings.fallback_image)
         store = await open_store(settings)
         self.publisher = Publisher(store, clock, on_sick=self._on_sick, on_well=self._on_well)
@@ -123,10 +149,11 @@ class Service:
             attempts=settings.attempts,
             backoff_s=settings.backoff,
             timeout_s=settings.timeout,
-            on_uplink=self._on_uplink,
             keep_copy=self._keep_copy if self._copies else None,
         )
         self.roster = Roster(self.fleet, self.tools, settings.interval, clock.time() - clock.monotonic())
+        self.rescue = Rescue(self.fleet, self.gate, self.roster, settings.revive_after)
+        self.tools.on_uplink = self.rescue.on_uplink
         self.removals = Removals(
             settings.state_dir / "removed.json",
             settings.removed,
@@ -140,11 +167,11 @@ class Service:
     # --- once, and for ever ---
 
     async def run_once(self, progress: Callable[[CameraRecord, int], None] | None) -> int:
-        try:
-            loaded = await self.source.load()
-        except InventoryUnavailable as exc:
-            raise ConfigError(f"CCTV_INVENTORY: {exc}") from None
+        loaded = await self._first_inventory()
+        if loaded is None:
+            return EX_BAD  # inventory_stale says why
         self._report_inventory(loaded)
+        self.publisher.be_impatient(ONCE_PATIENCE_S)
         workers = [self.roster.enlist(camera) for camera in loaded.inventory.cameras.values()]
         places = asyncio.Semaphore(ONCE_AT_A_TIME)
 
@@ -159,8 +186,9 @@ class Service:
             await asyncio.wait(turns)
         return EX_BAD if self.fleet.put_failures else EX_OK
 
-    async def run(self, stack: AsyncExitStack) -> int:
-        settings, loop = self.settings, asyncio.get_running_loop()
+    async def begin(self, stack: AsyncExitStack) -> Loaded | None:
+        """Opens control socket and page, and reads the inventory. Raises ConfigError."""
+        settings = self.settings
         control = ControlServer(settings.control, self)
         await control.open()
         stack.push_async_callback(control.close)
@@ -168,10 +196,10 @@ class Service:
             page = WebServer(self.fleet, self.clock, self.image_path)
             await page.open(settings.listen)
             stack.push_async_callback(page.close)
-        loaded = await self._first_inventory()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        return await self._first_inventory()
+
+    async def run(self, loaded: Loaded | None) -> int:
+        settings, self._starting = self.settings, None
         log.info(
             "service_started",
             version=__version__,
@@ -194,6 +222,7 @@ class Service:
         gate = service_gate(self.fleet, self.clock, {"picture threads": self.verifier.alive})
         return {
             "inventory": self._follow_inventory(loaded),
+            "hangups": self._reload_on_hangup(),
             "summary": self._summarise(),
             "every second": self._every_second(),
             "debts": self._pay_debts(),
@@ -208,39 +237,33 @@ class Service:
             return await self.source.load()
         except InventoryUnavailable as exc:
             last_good = await self.source.last_good()
-            self._report_stale(str(exc), "the last good one" if last_good else "none until it comes")
+            self._report_stale(str(exc), "the last good one" if last_good else NONE_YET)
             return last_good
 
     async def _follow_inventory(self, loaded: Loaded | None) -> None:
         notify("READY=1")
-        if loaded is None:
-            loaded = await self._await_inventory()
-        await self._begin(loaded)
+        if loaded is not None:
+            await self._first_take(loaded)
         while True:
-            refresh = self.settings.inventory_refresh
-            await self.clock.sleep(INVENTORY_RETRY_S if self.fleet.inventory_stale else refresh or INVENTORY_RETRY_S)
+            pause = self.settings.inventory_refresh or INVENTORY_RETRY_S
+            await self.clock.sleep(min(pause, INVENTORY_RETRY_S) if self.fleet.inventory_stale else pause)
             if self.fleet.inventory_stale or self.settings.inventory_refresh:
                 await self._refresh()
 
-    async def _await_inventory(self) -> Loaded:
-        while True:
-            await self.clock.sleep(INVENTORY_RETRY_S)
-            with contextlib.suppress(InventoryUnavailable):
-                return await self.source.load()
+    @property
+    def _has_inventory(self) -> bool:
+        return bool(self.fleet.inventory_loaded_at)
 
-    async def _begin(self, loaded: Loaded) -> None:
-        inventory, before = loaded.inventory, await self.source.last_good()
-        await self._take(loaded, inventory.cameras)
-        self.roster.start(inventory.cameras.values(), self.settings.startup_spread)
-        await self.roster.pause(inventory.paused)
-        gone = before.inventory.cameras.keys() - inventory.cameras.keys() if before else ()
-        await self.removals.update(gone, inventory.cameras)
-        self.debts_due.set()
+    async def _first_take(self, loaded: Loaded) -> None:
+        async with self._reloading:
+            if not self._has_inventory:  # else a reload was faster
+                await self._apply(changes({}, loaded.inventory), loaded)
 
     async def _take(self, loaded: Loaded, running: dict[str, Camera]) -> None:
         self.running = dict(running)
         self.fleet.inventory_source, self.fleet.inventory_loaded_at = self.source.name, self.clock.time()
         self.fleet.inventory_stale = loaded.saved_at is not None
+        self._stale_reason = self._stale_reason if self.fleet.inventory_stale else ""
         self._report_inventory(loaded)
         if loaded.saved_at is None and (problem := await self.source.keep(loaded)):
             log.warning("state_not_saved", detail=problem)
@@ -260,8 +283,9 @@ class Service:
         )
 
     def _report_stale(self, reason: str, using: str) -> None:
-        if not self.fleet.inventory_stale:
-            self.fleet.inventory_stale = True
+        self.fleet.inventory_stale = True
+        if reason != self._stale_reason:
+            self._stale_reason = reason
             log.error("inventory_stale", detail=reason, using=using)
 
     async def _refresh(self) -> None:
@@ -271,7 +295,7 @@ class Service:
                 loaded = await self.source.load()
                 plan = changes(self.running, loaded.inventory)
             except (InventoryUnavailable, ConfigError, ReloadRefused) as exc:
-                self._report_stale(str(exc), "the one in force")
+                self._report_stale(str(exc), "the one in force" if self._has_inventory else NONE_YET)
                 return
             if self.fleet.inventory_stale or self._is_news(plan, loaded) or not plan.is_empty:
                 await self._apply(plan, loaded)
@@ -283,12 +307,17 @@ class Service:
         return same != (plan.unchanged | plan.kept, loaded.inventory.paused, rejected)
 
     async def _apply(self, plan: Changes, loaded: Loaded) -> None:
+        """Makes the plan true. The first one after a start also finds out who left while the service was down."""
+        first, gone = not self._has_inventory, plan.removed.keys() | plan.paused.keys()
+        if first and (before := await self.source.last_good()):
+            gone = before.inventory.cameras.keys() - plan.cameras.keys()
         await self._take(loaded, plan.cameras)
         await self.roster.remove(self.fleet.cameras.keys() - self.running.keys() - loaded.inventory.paused.keys())
         await self.roster.pause(loaded.inventory.paused)
         await self.roster.restart(plan.restarted.values())
-        self.roster.start(plan.started.values(), min(self.settings.startup_spread, PACE_S * len(plan.started)))
-        await self.removals.update([*plan.removed, *plan.paused], self.running)
+        spread = self.settings.startup_spread
+        self.roster.start(plan.started.values(), spread if first else min(spread, PACE_S * len(plan.started)))
+        await self.removals.update(gone, self.running)
         self.debts_due.set()
 
     # --- what operators ask for (watch.control) ---
@@ -303,8 +332,11 @@ class Service:
             raise ConfigError(f"no camera {', '.join(map(plain, unknown))} is run.")
         records = [self.fleet.cameras[i] for i in (self.roster.workers if camera_ids is None else camera_ids)]
         if offer_login:
-            for host in {record.camera.host for record in records}:
-                await self.guard.clear(host)
+            try:
+                for host in {record.camera.host for record in records}:
+                    await self.guard.clear(host)
+            except CameraError as error:
+                raise ConfigError(f"{error.detail}.") from None
         revived = await self.roster.revive(records, "asked for by an operator")
         return {"revived": revived, "already_running": len(records) - len(revived)}
 
@@ -355,12 +387,13 @@ class Service:
             "it is offered to none of them for an hour",
         )
 
-    def _on_hangup(self) -> None:
-        async def reload() -> None:
+    async def _reload_on_hangup(self) -> None:
+        """SIGHUP: one reload at a time, and one more for all signals that came meanwhile."""
+        while True:
+            await self.hung_up.wait()
+            self.hung_up.clear()
             with contextlib.suppress(ConfigError):  # logged as reload_refused
                 await self.reload(force=False)
-
-        self._hangup = asyncio.create_task(reload(), name="reload")
 
     # --- the store, and what is owed to it ---
 
@@ -400,57 +433,20 @@ class Service:
     def image_path(self, camera_id: str) -> Path:
         return self.images / self.settings.key.format(camera_id=camera_id)
 
-    # --- our own network ---
-
-    def _on_uplink(self, event: str) -> None:
-        if event == "uplink_suspected":
-            self._uplink_since = self.fleet.uplink_suspected_since = self.clock.time()
-            self._next_scouts = self.clock.monotonic() + SCOUT_EVERY_S
-            log.error("uplink_suspected", detail="half or more of the healthy cameras fail: fallbacks are held")
-        else:
-            self.fleet.uplink_suspected_since = None
-            log.info("uplink_recovered")
-
     # --- time ---
 
     async def _every_second(self) -> None:
         while True:
             await self.clock.sleep(TICK_S)
             self.fleet.store.waiting = self.publisher.waiting
-            self.fleet.starting = self.fleet.starting and not self._all_begun()
-            await self._watch_uplink()
-            await self._revive_in_time()
+            if self.fleet.starting and self._all_begun():
+                self.fleet.starting = False
+                gc.collect()
+                gc.freeze()  # what stands now stays: looking through it stops the loop for 0.1 s per 1,000 cameras
+            await self.rescue.look()
 
     def _all_begun(self) -> bool:
-        return bool(self.fleet.inventory_loaded_at) and all(w.record.cycles for w in self.roster.workers.values())
-
-    async def _watch_uplink(self) -> None:
-        """Revives what was disabled during a suspicion once it is over, and looks whether it is."""
-        since, now = self._uplink_since, self.clock.monotonic()
-        if since is None:
-            return
-        lost = [r for r in self._disabled_but_for_login() if r.since >= since]
-        if self.gate.suspected_since is None:
-            self._uplink_since = None
-            await self.roster.revive(lost, "our network is back")
-        elif lost and now >= self._next_scouts:
-            self._next_scouts = now + min(self.settings.interval, SCOUT_EVERY_S)
-            self._scouting = asyncio.create_task(self._scout(lost), name="scouts")
-
-    async def _scout(self, lost: list[CameraRecord]) -> None:
-        well = await self.roster.scout(random.sample(lost, min(SCOUTS, len(lost))))
-        if well and self.gate.suspected_since is not None:
-            self._on_uplink(self.gate.clear())
-
-    async def _revive_in_time(self) -> None:
-        """CCTV_REVIVE_AFTER: a disabled camera is asked again, never one disabled for its login."""
-        after, now = self.settings.revive_after, self.clock.time()
-        if after:
-            due = [r for r in self._disabled_but_for_login() if now - r.since >= after]
-            await self.roster.revive(due, "its time has come")
-
-    def _disabled_but_for_login(self) -> list[CameraRecord]:
-        return [r for r in self.roster.disabled() if r.state.error_state is not ErrorState.AUTH]
+        return self._has_inventory and all(w.record.cycles for w in self.roster.workers.values())
 
     async def _summarise(self) -> None:
         totals = Totals.of(self.fleet, self.clock.monotonic())

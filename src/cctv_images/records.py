@@ -35,6 +35,8 @@ class CameraRecord:
     state: CameraState = field(default_factory=CameraState)
     since: float = 0.0
     """Epoch seconds of the last change of health or error_state."""
+    disabled_at: float = 0.0
+    """Monotonic seconds of the last time it was disabled."""
     kind: str | None = None
     """What the store shows, as far as is proven: "picture", "fallback" or None (unknown)."""
     captured_at: float | None = None

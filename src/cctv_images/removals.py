@@ -36,7 +36,7 @@ class Removals:
         self.fallback = fallback
         self.publisher = publisher
         self.clock = clock
-        self.pending: set[str] = self._saved()
+        self.pending: set[str] = self._saved() if policy != "keep" else set()
 
     def _saved(self) -> set[str]:
         try:

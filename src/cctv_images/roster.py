@@ -29,6 +29,9 @@ class Roster:
         self.epoch_offset = epoch_offset
         self.workers: dict[str, CameraWorker] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
+        self._changing = asyncio.Lock()
+        """Held from the end of old tasks to the start of new ones: never two tasks of one camera."""
+        self._ended = False
 
     def start(self, cameras: Iterable[Camera], spread_s: float) -> None:
         """Starts tasks for cameras that have none; first cycles are spread over spread_s seconds."""
@@ -51,6 +54,8 @@ class Roster:
 
     def _start(self, worker: CameraWorker, spread_s: float) -> None:
         camera_id, record = worker.record.camera.camera_id, worker.record
+        if self._ended:
+            return
         delay = first_delay(camera_id, spread_s, record.interval_s)
         self.tasks[camera_id] = asyncio.create_task(worker.run(delay), name=f"camera:{camera_id}")
 
@@ -65,68 +70,87 @@ class Roster:
     async def restart(self, cameras: Iterable[Camera]) -> None:
         """Rows that changed: the old task ends before the new one asks anything."""
         changed = list(cameras)
-        await self.stop(camera.camera_id for camera in changed)
-        for camera in changed:
-            record = self.fleet.cameras[camera.camera_id]
-            record.lenient = False
-            if record.state.health is Health.DISABLED:
-                record.state = revived(record.state)
-        self.start(changed, PACE_S * len(changed))
+        async with self._changing:
+            await self.stop(camera.camera_id for camera in changed)
+            for camera in changed:
+                record = self.fleet.cameras[camera.camera_id]
+                record.lenient = False
+                if record.state.health is Health.DISABLED:
+                    record.state = revived(record.state)
+            self.start(changed, PACE_S * len(changed))
 
     async def pause(self, cameras: Mapping[str, Camera]) -> None:
         """Cameras that are not enabled in the inventory are shown, and not asked."""
-        await self.stop(cameras)
-        for camera_id, camera in cameras.items():
-            self.workers.pop(camera_id, None)
-            new = CameraRecord(camera, camera.interval_s or self.interval_s)
-            record = self.fleet.cameras.setdefault(camera_id, new)
-            if record.state.health is not Health.PAUSED:
-                record.since = self.tools.clock.time()
-            record.camera, record.state, record.next_due = camera, CameraState(Health.PAUSED), None
+        async with self._changing:
+            await self.stop(cameras)
+            for camera_id, camera in cameras.items():
+                self.workers.pop(camera_id, None)
+                new = CameraRecord(camera, camera.interval_s or self.interval_s)
+                record = self.fleet.cameras.setdefault(camera_id, new)
+                if record.state.health is not Health.PAUSED:
+                    record.since = self.tools.clock.time()
+                record.camera, record.state, record.next_due = camera, CameraState(Health.PAUSED), None
+                record.owed = False  # what is shown from now on is CCTV_REMOVED's matter
 
     async def remove(self, camera_ids: Iterable[str]) -> None:
         gone = list(camera_ids)
-        await self.stop(gone)
-        for camera_id in gone:
-            self.workers.pop(camera_id, None)
-            self.fleet.cameras.pop(camera_id, None)
+        async with self._changing:
+            await self.stop(gone)
+            for camera_id in gone:
+                self.workers.pop(camera_id, None)
+                self.fleet.cameras.pop(camera_id, None)
 
     def disabled(self) -> list[CameraRecord]:
         return [r for r in self.fleet.cameras.values() if r.state.health is Health.DISABLED]
 
     async def revive(self, records: Iterable[CameraRecord], why: str) -> list[str]:
         """Puts disabled cameras back to work; returns their ids."""
-        back = [r for r in records if r.state.health is Health.DISABLED]
-        ids = [record.camera.camera_id for record in back]
-        await self.stop(ids)
-        for record in back:
-            record.state = revived(record.state)
-            log.info(
-                "camera_revived",
-                camera_id=record.camera.camera_id,
-                model=record.camera.model,
-                health=record.state.health,
-                error_state=record.state.error_state,
-                failures=0,
-                detail=why,
-            )
-            self._start(self.workers[record.camera.camera_id], PACE_S * len(back))
+        async with self._changing:
+            back = [r for r in records if r.state.health is Health.DISABLED and self._runs(r)]
+            ids = [record.camera.camera_id for record in back]
+            await self.stop(ids)
+            for record in back:
+                record.state = revived(record.state)
+                self._log_revival(record, why)
+                self._start(self.workers[record.camera.camera_id], PACE_S * len(back))
         return ids
 
+    def _runs(self, record: CameraRecord) -> bool:
+        """Whether it is still this very record that its camera's worker writes: a reload may have been faster."""
+        worker = self.workers.get(record.camera.camera_id)
+        return worker is not None and worker.record is record
+
+    @staticmethod
+    def _log_revival(record: CameraRecord, why: str) -> None:
+        log.info(
+            "camera_revived",
+            camera_id=record.camera.camera_id,
+            model=record.camera.model,
+            health=record.state.health,
+            error_state=record.state.error_state,
+            failures=0,
+            detail=why,
+        )
+
     async def scout(self, records: Iterable[CameraRecord]) -> bool:
-        """Asks a few disabled cameras once, each in its own task; whether half or more gave a picture."""
-        scouts = [r for r in records if r.state.health is Health.DISABLED and not r.cycling]
-        now = self.tools.clock.monotonic()
-        for record in scouts:
-            worker = self.workers[record.camera.camera_id]
-            task = asyncio.create_task(worker.turn(now), name=f"scout:{record.camera.camera_id}")
-            self.tasks[record.camera.camera_id] = task
-        if scouts:
-            await asyncio.wait([self.tasks[r.camera.camera_id] for r in scouts])
+        """Asks a few disabled cameras once, each in its own task; whether half or more gave a picture.
+
+        One that did goes on from there at once, whatever becomes of the others.
+        """
+        async with self._changing:
+            scouts = [r for r in records if r.state.health is Health.DISABLED and not r.cycling and self._runs(r)]
+            tasks = [asyncio.create_task(self._scout(r), name=f"scout:{r.camera.camera_id}") for r in scouts]
+            self.tasks |= {r.camera.camera_id: task for r, task in zip(scouts, tasks, strict=True)}
+        if tasks:
+            await asyncio.wait(tasks)
         well = [r for r in scouts if r.state.health is Health.OK]
-        for record in well:
-            self._start(self.workers[record.camera.camera_id], record.interval_s)
         return bool(scouts) and 2 * len(well) >= len(scouts)
+
+    async def _scout(self, record: CameraRecord) -> None:
+        worker = self.workers[record.camera.camera_id]
+        await worker.turn(self.tools.clock.monotonic())
+        if record.state.health is Health.OK:
+            self._start(worker, record.interval_s)
 
     async def pay_debts(self) -> None:
         """Puts the fallbacks that are owed; the publisher paces them."""
@@ -139,10 +163,11 @@ class Roster:
 
     async def drain(self, seconds: float) -> None:
         """Ends all tasks: sleeping ones at once, cycles under way when they are over or the time is."""
-        asleep = [camera_id for camera_id in self.tasks if not self.fleet.cameras[camera_id].cycling]
-        await self.stop(asleep)
+        self._ended = True
         for worker in self.workers.values():
             worker.last_turn = True
+        asleep = [camera_id for camera_id in self.tasks if not self.fleet.cameras[camera_id].cycling]
+        await self.stop(asleep)
         if self.tasks:
             await asyncio.wait(self.tasks.values(), timeout=seconds)
         await self.stop(list(self.tasks))

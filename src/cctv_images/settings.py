@@ -151,16 +151,29 @@ def load_settings(
     env_file must be readable when given. optional: required names that a command can do without; they are then empty.
     """
     environ = os.environ if environ is None else environ
+    sources = _read(env_file, environ)
+    check = _Check(sources.found, _places(environ), optional)
+    if problems := [*sources.problems, *check.problems()]:
+        raise ConfigError(problems)
+    return check.settings
+
+
+def control_socket(env_file: Path | None, environ: Mapping[str, str] | None = None) -> tuple[Path, bool]:
+    """Where the daemon listens, whatever else is wrong with the settings; and whether anything says so."""
+    environ = os.environ if environ is None else environ
+    found = _read(env_file, environ).found.get("CCTV_CONTROL")
+    path = (found.value.strip() if found else "") or _places(environ).get("control", "")
+    return Path(path or Settings.model_fields["control"].default), bool(path)
+
+
+def _read(env_file: Path | None, environ: Mapping[str, str]) -> Sources:
     sources = Sources(KNOWN, SECRETS | AWS_NAMES.keys())
     if env_file is not None:
         sources.add_dotenv(env_file)
     if folder := environ.get("CREDENTIALS_DIRECTORY"):
         sources.add_credentials(Path(folder))
     sources.add_environment(environ)
-    check = _Check(sources.found, _places(environ), optional)
-    if problems := [*sources.problems, *check.problems()]:
-        raise ConfigError(problems)
-    return check.settings
+    return sources
 
 
 def _places(environ: Mapping[str, str]) -> dict[str, str]:

@@ -27,6 +27,8 @@ BACKOFF_CAP_S = 30.0
 BUSY_PAUSE_S = 5.0
 """A busy camera is asked again no sooner than this within a cycle."""
 DEBT_TRY_S = 25.0
+LAST_MOMENT_S = 1.0
+"""Before the next slot: a put that has waited in vain for so long ends here, and costs no slot."""
 
 
 class Fetches(Protocol):
@@ -104,7 +106,8 @@ class CameraWorker:
     async def cycle(self, slot: float) -> None:
         """fetch -> verify -> publish, or the fallback; at most until the camera's next slot."""
         tools, record, started = self.tools, self.record, self.tools.clock.monotonic()
-        deadline = max(self.timetable.slot_after(slot + self.timetable.interval_s / 2), started + DEBT_TRY_S)
+        following = self.timetable.slot_after(slot + self.timetable.interval_s / 2)
+        deadline = max(following - LAST_MOMENT_S, started + DEBT_TRY_S)
         if record.owed and tools.fleet.store.ok:
             await self.pay_debt()
         attempts = 0
@@ -114,9 +117,9 @@ class CameraWorker:
             attempts = state.attempt_number
 
         try:
-            picture, captured_at = await self._capture(count, deadline)
+            picture, captured_at = await self._capture(count, deadline + LAST_MOMENT_S)
         except CameraError as exc:
-            error = exc
+            error = exc.with_traceback(None)  # which would hold this frame, and this frame the error
         except Exception as exc:  # noqa: BLE001 - whatever a camera provokes becomes an error_state
             error = self._report_internal(exc)
         else:
@@ -126,7 +129,7 @@ class CameraWorker:
 
     async def _capture(self, count: Callable[[RetryCallState], None], deadline: float) -> tuple[Picture, float]:
         """Up to `attempts` tries with backoff; raises the last CameraError."""
-        tools, camera, memory = self.tools, self.record.camera, FetchCycle()
+        tools, memory = self.tools, FetchCycle()
         retrying = AsyncRetrying(
             sleep=tools.clock.sleep,
             stop=lambda state: stop_after_attempt(tools.attempts)(state) or self._too_late(state, deadline),
@@ -138,10 +141,18 @@ class CameraWorker:
         )
         async for attempt in retrying:
             with attempt:
-                still = await tools.acquirer.fetch(camera, memory)
-                self.record.lenient = still.lenient
-                return await tools.verifier.verify(still.data), still.captured_at
+                return await self._attempt(memory)
         raise AssertionError("tenacity returns or raises")
+
+    async def _attempt(self, memory: FetchCycle) -> tuple[Picture, float]:
+        """What is raised holds no frame and so no byte of the answer: it is kept until the next attempt is over."""
+        still = await self.tools.acquirer.fetch(self.record.camera, memory)
+        self.record.lenient = still.lenient
+        try:
+            return await self.tools.verifier.verify(still.data), still.captured_at
+        except CameraError as error:
+            del still
+            raise error.with_traceback(None) from None
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -235,6 +246,8 @@ class CameraWorker:
         record, fleet, was = self.record, self.tools.fleet, self.record.state
         if (was.health, was.error_state) != (step.state.health, step.state.error_state):
             record.since = self.tools.clock.time()
+        if step.event == "camera_disabled":
+            record.disabled_at = self.tools.clock.monotonic()
         record.state = step.state
         record.cycles.append(done)
         if done.error_state:

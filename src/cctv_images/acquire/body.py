@@ -10,8 +10,8 @@ from cctv_images.acquire.exchange import ClosedEarly, ProtocolError, Reply
 from cctv_images.acquire.picture_stream import FirstJpeg, begins_stream, is_picture, is_whole
 from cctv_images.errors import CameraError, ErrorState
 
-SILENCE_S = 2.0
-"""A body that is a whole picture is not waited for longer, whatever length it has announced."""
+SILENCE_S = 1.0
+"""A body that is a whole picture is waited for at most twice as long, whatever length it has announced."""
 
 UNDECIDED = 512
 """Bytes within which a body of unknown length shows whether it is a stream."""
@@ -25,7 +25,11 @@ async def read_picture(reply: Reply, body: Body) -> bytes:
     multipart = _kind(reply).startswith("multipart/")
     if reply.length is not None and reply.length > body.max_bytes and not multipart:
         raise CameraError(ErrorState.TOO_LARGE, f"{reply.length:,} bytes announced, {body.max_bytes:,} allowed")
-    first = await _fill(reply, body, multipart)
+    filling = _Filling(body, multipart=multipart, certain=reply.length is not None)
+    await _fill(reply, body, filling)
+    if body.evicted:
+        raise body.spent()
+    first = filling.first
     if first is None and is_picture(body.data):
         return bytes(body.data)
     await _unpack(body, reply.headers.get("Content-Encoding", ""))
@@ -50,38 +54,43 @@ async def read_beginning(reply: Reply, count: int, limit_s: float) -> bytes:
     return beginning[:count]
 
 
-async def _fill(reply: Reply, body: Body, multipart: bool) -> FirstJpeg | None:
-    """Reads to the end of the body, or to the end of the first JPEG where the body may go on for ever."""
-    first = FirstJpeg() if multipart else None
-    undecided = first is None and reply.length is None
-    while piece := await _next(reply, body):
-        body.add(piece)
-        if undecided:
-            first = FirstJpeg() if begins_stream(body.data) else None
-            undecided = first is None and len(body.data) < UNDECIDED
-        if first is not None and first.advance(body.data):
-            break
-    if body.evicted:
-        raise body.spent()
-    return first
+class _Filling:
+    """Takes a body's pieces; knows when the first picture of one that may go on for ever is complete."""
+
+    def __init__(self, body: Body, *, multipart: bool, certain: bool) -> None:
+        self.first = FirstJpeg() if multipart else None
+        self._body = body
+        self._undecided = not multipart and not certain
+
+    def take(self, piece: bytes) -> bool:
+        """True when no more is needed."""
+        data = self._body.add(piece)
+        if self._undecided:
+            self.first = FirstJpeg() if begins_stream(data) else None
+            self._undecided = self.first is None and len(data) < UNDECIDED
+        return self.first is not None and self.first.advance(data)
 
 
-async def _next(reply: Reply, body: Body) -> bytes:
+async def _fill(reply: Reply, body: Body, filling: _Filling) -> None:
+    """Reads to the end of the body, or to what serves as one because a whole picture is there by then."""
     while True:
+        before = len(body.data)
         try:
             async with asyncio.timeout(SILENCE_S):
-                return await reply.read()
+                while (piece := await reply.read()) and not filling.take(piece):
+                    pass
+            return
         except TimeoutError:
-            if is_whole(body.data) or reply.enough:
-                return b""
+            if len(body.data) == before and (is_whole(body.data) or reply.enough):
+                return
         except ClosedEarly:
             if is_whole(body.data):
-                return b""
+                return
             of = f" of {reply.length:,}" if reply.length else ""
             raise CameraError(ErrorState.DISCONNECTED, f"closed after {len(body.data):,} bytes{of}") from None
         except ProtocolError:
             if is_whole(body.data):
-                return b""
+                return
             raise
 
 

@@ -54,8 +54,11 @@ class Body:
         self.restart()
         self._budget.leave(self)
 
-    def add(self, piece: bytes) -> None:
-        """Raises CameraError(TOO_LARGE) beyond max_bytes, or when the budget has chosen this body to end."""
+    def add(self, piece: bytes) -> bytearray:
+        """Gives all bytes so far.
+
+        Raises CameraError(TOO_LARGE) beyond max_bytes, or when the budget has chosen this body to end.
+        """
         if len(self.data) + len(piece) > self.max_bytes:
             raise CameraError(ErrorState.TOO_LARGE, f"more than {self.max_bytes:,} bytes")
         if self.evicted:
@@ -64,6 +67,7 @@ class Body:
         self._budget.charge(len(piece))
         if self.evicted:
             raise self.spent()
+        return self.data
 
     def restart(self) -> None:
         """Forgets the bytes. A new buffer, so that a frame or exception that holds the body holds nothing large."""

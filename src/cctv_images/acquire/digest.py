@@ -22,6 +22,7 @@ MAX_READ = 8192
 """Characters of all header values together that are read; real ones take some hundred."""
 
 _SCHEME = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]++)(?:[ \t]++|$)(?!=)")
+_NEXT_NAME = re.compile(r"\s++(?=[^\s=]*=)")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -221,6 +222,6 @@ def _quoted(rest: str) -> tuple[str, str]:
 
 def _bare(rest: str) -> tuple[str, str]:
     """An unquoted value, which may hold blanks ("IP Camera"), up to the next word with an equals sign."""
-    words = rest.split()
-    end = next((n for n, word in enumerate(words) if n and "=" in word), len(words))
-    return re.sub(r'(["\\])', r"\\\1", " ".join(words[:end])), " ".join(words[end:])
+    following = _NEXT_NAME.search(rest)
+    end, then = following.span() if following else (len(rest), len(rest))
+    return re.sub(r'(["\\])', r"\\\1", " ".join(rest[:end].split())), rest[then:]

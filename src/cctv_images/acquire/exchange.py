@@ -61,7 +61,7 @@ class Place:
             raise CameraError(ErrorState.REDIRECTED, "redirected to an address that cannot be read") from None
         if url.scheme not in ("http", "https"):
             raise CameraError(ErrorState.REDIRECTED, f"redirected to the scheme {plain(url.scheme, 20)}; not followed")
-        if host != self.host.lower():
+        if host != self.host.rstrip("."):
             raise CameraError(ErrorState.REDIRECTED, f"redirected to another host, {plain(host, 80)}; not followed")
         target = wire_target((url.path or "/") + (f"?{url.query}" if url.query else ""))
         return Place(url.scheme, self.host, port or DEFAULT_PORTS[url.scheme], target)

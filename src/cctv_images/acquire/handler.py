@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp.client_proto import ResponseHandler
 
-SLICE = 32_768
+SLICE = 65_536
 """Bytes that are parsed between two looks at what they were."""
 MAX_INTERIM = 64
 """1xx answers; who sends more is not read any further and ends at the time limit."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from functools import partial
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from cctv_images.acquire.classify import classify
+from cctv_images.acquire.connector import CameraConnector
 from cctv_images.acquire.exchange import HEADERS, Asking, ClosedEarly, ProtocolError
 from cctv_images.acquire.fence import Fence
-from cctv_images.acquire.handler import BoundedHandler
 from cctv_images.acquire.resolver import Resolver
 from cctv_images.acquire.tls import TrustPolicies
 from cctv_images.acquire.trace import Trace
@@ -62,30 +61,18 @@ class StrictWay:
 
     def _open(self, trace: Trace | None) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = self._new_session(self._new_connector())
+            self._session = self._new_session(CameraConnector(self._fence, self._resolver))
         if trace is None:
             return self._session
         if self._traced is None:
             self._traced = self._new_session(self._session.connector, connector_owner=False, trace_configs=[_phases()])
         return self._traced
 
-    def _new_connector(self) -> aiohttp.TCPConnector:
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            force_close=True,  # cameras close kept connections without a word, and the next cycle is minutes away
-            use_dns_cache=False,
-            resolver=self._resolver,
-            family=socket.AF_UNSPEC,
-            socket_factory=self._fence.open_socket,
-        )
-        connector._factory = partial(BoundedHandler, loop=asyncio.get_running_loop())  # type: ignore[assignment]
-        return connector
-
     def _new_session(self, connector: aiohttp.BaseConnector | None, **more: Any) -> aiohttp.ClientSession:
         session = aiohttp.ClientSession(
             connector=connector,
             headers=HEADERS,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=_NoCookies(),
             auto_decompress=False,
             trust_env=False,
             timeout=self._timeout,
@@ -94,6 +81,13 @@ class StrictWay:
         # aiohttp would send a request again by itself when the camera closes without an answer.
         session._retry_connection = False
         return session
+
+
+class _NoCookies(aiohttp.DummyCookieJar):
+    """Does not even parse them: aiohttp would log the names of odd ones."""
+
+    def update_cookies_from_headers(self, headers: Sequence[str], response_url: URL) -> None:
+        pass
 
 
 class StrictReply:

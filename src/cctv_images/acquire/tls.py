@@ -28,9 +28,11 @@ class TrustPolicies:
         """policy: verify, insecure, legacy or pin:<sha256 in hex>."""
         kind, _, pin = policy.partition(":")
         kind = "insecure" if kind == "pin" else kind
-        if kind not in self._contexts:
-            self._contexts[kind] = asyncio.create_task(asyncio.to_thread(_make, kind), name=f"tls-{kind}")
-        context = await asyncio.shield(self._contexts[kind])
+        making = self._contexts.get(kind)
+        if making is None or (making.done() and making.exception()):
+            making = asyncio.create_task(asyncio.to_thread(_make, kind), name=f"tls-{kind}")
+            self._contexts[kind] = making
+        context = await asyncio.shield(making)
         return Trust(context, bytes.fromhex(pin.replace(":", "")) if pin else None)
 
 

@@ -11,6 +11,8 @@ from urllib.parse import quote, quote_plus
 from cctv_images.errors import plain
 
 _SECRET_IN_QUERY = re.compile(r"([?&;][\w.-]*(?:pas|pwd|psw|token|secret|auth|key|user|usr)[\w.-]*)=[^&;\s]*", re.I)
+MAX_SHOWN = 1000
+"""Characters of a target; a camera's redirect may be of any length."""
 _SECRET_HEADERS = frozenset(("authorization", "set-cookie", "cookie"))
 
 
@@ -42,7 +44,7 @@ class Trace:
 
 def shown_target(target: str) -> str:
     """Path and query with the values of whatever may be a credential hidden."""
-    return _SECRET_IN_QUERY.sub(r"\1=***", target)
+    return _SECRET_IN_QUERY.sub(r"\1=***", target[:MAX_SHOWN])
 
 
 def veiled(text: str, *secrets: str) -> str:

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cctv_images.commands import CommandError
-from cctv_images.commands.common import console, print_json, run_async, say, settings_for
+from cctv_images.commands.common import console, env_file, print_json, run_async, say
 from cctv_images.errors import EX_BAD, EX_OK, plain
-from cctv_images.settings import Settings
+from cctv_images.settings import control_socket
 from cctv_images.watch.control import ControlError, request
 
 PACKAGED = Path("/run/cctv-images/control.sock")
@@ -47,16 +47,14 @@ def reload(args: argparse.Namespace) -> int:
 
 
 def _ask(args: argparse.Namespace, command: str, wish: dict[str, Any] | None = None) -> dict[str, Any]:
-    settings = settings_for(args, optional={"CCTV_INVENTORY", "CCTV_STORE"})
+    path, chosen = control_socket(env_file(args))
+    if not chosen and not os.path.lexists(path) and PACKAGED.exists():
+        path = PACKAGED
     try:
-        return run_async(request(_socket(settings), command, wish))
+        return run_async(request(path, command, wish))
     except ControlError as exc:
-        raise CommandError(f"{plain(exc, 2000).rstrip('.')}.") from None
-
-
-def _socket(settings: Settings) -> Path:
-    chosen = "control" in settings.model_fields_set
-    return PACKAGED if not chosen and not os.path.lexists(settings.control) and PACKAGED.exists() else settings.control
+        reason = plain(exc, 2000)
+        raise CommandError(reason if reason.endswith((".", "?")) else f"{reason}.") from None
 
 
 def _sentence(answer: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import threading
 import zlib
 from io import BytesIO
 
@@ -21,8 +20,6 @@ MAX_WEBP_PIXELS = 16_777_216
 ZEROS = bytes(64)
 """WebP's decoder takes them for picture data; its encoders do not write so many."""
 
-_one_at_a_time = threading.Lock()
-"""A conversion holds every pixel, up to twice: 50 million take 400 MB. It is rare enough to wait its turn."""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, struct.error, zlib.error)
 
 
@@ -33,11 +30,8 @@ def kind_of(data: bytes) -> str | None:
     return "WebP" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
 
 
-def to_jpeg(data: bytes, kind: str, max_pixels: int) -> tuple[bytes, int, int]:
-    """JPEG bytes, width, height. Animations give their first frame; what is transparent becomes white; metadata goes.
-
-    Raises CameraError: TOO_LARGE before any pixel is decoded, TRUNCATED, NOT_AN_IMAGE.
-    """
+def pixels_of(data: bytes, kind: str, max_pixels: int) -> int:
+    """How many pixels there will be. Raises CameraError: TOO_LARGE, TRUNCATED where the header has shown it."""
     size = _png_size(data) if kind == "PNG" else _webp_size(data)
     if size is None or 0 in size:
         raise CameraError(ErrorState.TRUNCATED, f"{kind} that ends in its header")
@@ -46,8 +40,17 @@ def to_jpeg(data: bytes, kind: str, max_pixels: int) -> tuple[bytes, int, int]:
         raise CameraError(ErrorState.TOO_LARGE, f"{kind} of {size[0]}×{size[1]} pixels, more than {limit}")
     if kind == "WebP" and data[: 8 + int.from_bytes(data[4:8], "little")].endswith(ZEROS):
         raise CameraError(ErrorState.TRUNCATED, "WebP that ends in zeros")
+    return size[0] * size[1]
+
+
+def to_jpeg(data: bytes, kind: str) -> tuple[bytes, int, int]:
+    """JPEG bytes, width, height. Animations give their first frame; what is transparent becomes white; metadata goes.
+
+    Call `pixels_of` first, and one at a time: every pixel is held, up to twice, so that 50 million take 400 MB.
+    Raises CameraError: TOO_LARGE, TRUNCATED.
+    """
     try:
-        with _one_at_a_time, Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
+        with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
             image.load()
             return _encode(image), image.width, image.height
     except (Image.DecompressionBombError, MemoryError):

@@ -21,7 +21,7 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (b"RTSP/", "RTSP answer"),
     (b"HTTP/", "second HTTP answer"),
 )
-_TITLE = re.compile(r"<title[^>]*>\s*([^<]*?)\s*</title", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*>([^<]*)</title", re.IGNORECASE)
 _TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|<[^>]*>?", re.IGNORECASE | re.DOTALL)
 _SECRET = re.compile(
     r"((?:pass\w*|pwd|psw|pw|secret|token|session\w*|sid|auth\w*|api_?key|key|nonce|response)[\"']?\s*[=:]\s*[\"']?)"
@@ -50,7 +50,7 @@ def _text(head: str) -> str:
     lower = head.lower()
     if lower.startswith(("<!doctype html", "<html")) or "<body" in lower or "<head" in lower:
         title = _TITLE.search(head)
-        said = title[1] if title and title[1] else _TAG.sub(" ", head)
+        said = title[1] if title and title[1].strip() else _TAG.sub(" ", head)
         return f'HTML page "{_shown(said)}"'
     if lower.startswith("<"):
         return f'XML "{_shown(_TAG.sub(" ", head))}"'

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
+from itertools import islice
 
 import simplejpeg
 from PIL import Image
@@ -32,18 +34,36 @@ MAX_SECOND_LOOK = 1_000_000_000
 WIDEST = 65_500
 
 _LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
-_RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
+_RESTART = re.compile(rb"(?<!\xff)\xff++[\xd0-\xd7]")
+"""Fill bytes included. Begins only where a run of them does: trying each of 8 million would hold the GIL for hours."""
+
+
+class _Rare(Exception):
+    """A sampling that TurboJPEG does not name."""
 
 
 def check_whole(jpeg: Jpeg) -> None:
     """Raises CameraError, mostly TRUNCATED: where picture data is missing or damaged."""
+    if again := first_look(jpeg):
+        again()
+
+
+def first_look(jpeg: Jpeg) -> Callable[[], None] | None:
+    """What `check_whole` does where one decoding tells; else what is still to be called, which takes several."""
     if not (jpeg.whole_area and (jpeg.ended or jpeg.complete)):
         raise CameraError(ErrorState.TRUNCATED, "JPEG of which whole scans are missing")
-    left_over, marker = _decode(jpeg.scans)
+    try:
+        left_over, marker = _decode(jpeg.scans)
+    except _Rare:
+        return partial(_decode_rare, jpeg.scans)
     if not left_over:
-        return
+        return None
     if not jpeg.complete:
         raise _not_whole("bytes are left over where scans are missing")
+    return partial(_look_again, jpeg, marker)
+
+
+def _look_again(jpeg: Jpeg, marker: int) -> None:
     for scan in jpeg.scans:
         _check_restarts(scan)
     if _in_intervals(jpeg):
@@ -72,8 +92,7 @@ def _decode(scans: Sequence[Scan]) -> tuple[int, int]:
     if "memory" in message:
         raise CameraError(ErrorState.TOO_LARGE, "JPEG that takes more memory than there is")
     if "subsampling" in message:
-        _decode_rare(scans)
-        return 0, 0
+        raise _Rare
     raise _not_whole(message.removeprefix("Corrupt JPEG data: "))
 
 
@@ -146,9 +165,9 @@ def _in_intervals(jpeg: Jpeg) -> bool:
 def _check_restarts(scan: Scan) -> None:
     """A decoder that misses restart markers fills the gap and goes on; so they are counted."""
     count = -(-scan.units // scan.restart_interval) - 1 if scan.restart_interval else 0
-    marks = [mark[-1] & 7 for mark in _RESTART.findall(scan.entropy)]
+    marks = [mark[0][-1] & 7 for mark in islice(_RESTART.finditer(scan.entropy), count + 1)]
     if len(marks) != count or marks != [i % 8 for i in range(count)]:
-        raise _not_whole(f"{len(marks)} restart markers, not {count} in order")
+        raise _not_whole(f"its restart markers are not {count} in order")
 
 
 def _look_at_intervals(jpeg: Jpeg) -> int:

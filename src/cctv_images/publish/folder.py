@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import mimetypes
 import os
@@ -73,7 +74,10 @@ class FolderStore:
 
     @classmethod
     async def open(cls, path: Path, *, clock: Clock | None = None) -> FolderStore:
-        """Makes the folder if its parent is there, and clears away what a crash left. Raises ConfigError."""
+        """Makes the folder if its parent is there, and clears away what a crash left. Raises ConfigError.
+
+        Another store on the same folder, in this process or another, is not disturbed.
+        """
         if not path.is_absolute():
             raise ConfigError(f"the store's folder {path} is not an absolute path")
         store = cls(path, clock or RealClock())
@@ -136,8 +140,7 @@ class FolderStore:
         for folder, _, names in os.walk(self.root):
             for name in names:
                 if name.startswith(".") and name.endswith(TEMPORARY):
-                    with suppress(FileNotFoundError):
-                        os.unlink(os.path.join(folder, name))
+                    _unlink_unless_written(os.path.join(folder, name))
 
     def _write(self, path: Path, publication: Publication, wanted: _Wanted) -> Receipt:
         now = self._clock.time()
@@ -146,14 +149,13 @@ class FolderStore:
             now,
             now + publication.ttl_s,
         )
-        temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY}")
-        fd = self._create(temporary)
+        temporary, fd = self._claimed(path)
         try:
             with open(fd, "wb", buffering=0) as file:
                 _write_all(file.fileno(), publication, receipt)
-            with self._changing:
-                wanted.check()
-                os.replace(temporary, path)
+                with self._changing:
+                    wanted.check()
+                    os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -165,6 +167,17 @@ class FolderStore:
             wanted.check()
             path.unlink(missing_ok=True)
 
+    def _claimed(self, path: Path) -> tuple[Path, int]:
+        """A file of our own beside `path`. The first may have been cleared away between its making and its lock."""
+        for last in (False, True):
+            temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY}")
+            fd = self._create(temporary)
+            if (_claim(fd) and os.fstat(fd).st_nlink) or last:
+                break
+            temporary.unlink(missing_ok=True)
+            os.close(fd)
+        return temporary, fd
+
     def _create(self, temporary: Path) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
@@ -174,6 +187,26 @@ class FolderStore:
                 raise StoreError("unreachable", f"the folder {self.root} is not there any more") from None
             _make_folders(temporary.parent)
             return os.open(temporary, flags, FILE_MODE)
+
+
+def _claim(fd: int) -> bool:
+    """Until fd is closed, by whatever end of the process. False: another one writes there, or locks do not work."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _unlink_unless_written(path: str) -> None:
+    """A reload opens the store anew, and `check --online` does beside the daemon, while puts are under way."""
+    with suppress(FileNotFoundError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if _claim(fd):
+                os.unlink(path)
+        finally:
+            os.close(fd)
 
 
 def _make_folders(path: Path) -> None:

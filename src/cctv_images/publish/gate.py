@@ -22,6 +22,10 @@ MAY_BE_THE_OBJECT = frozenset({"denied", "lied", "redirected", "refused", "serve
 """Failures that one object alone can cause: they speak for the store only when several keys meet them."""
 
 
+class GaveUp(StoreError):
+    """The store was sick for longer than somebody wanted to wait."""
+
+
 class Gate:
     """enter() before each try, leave() after it.
 
@@ -35,6 +39,7 @@ class Gate:
         self._on_well = on_well
         self.trouble: StoreError | None = None
         """What closed the gate, or the last that a probe met; None while it is open."""
+        self.patience_s = float("inf")
         self._under_way = 0
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._failures = 0
@@ -43,16 +48,21 @@ class Gate:
         self._probe_due = False
         self._pause_s = FIRST_PAUSE_S
         self._well_since = float("-inf")
+        self._sick_since = float("-inf")
         self._pausing: asyncio.Task[None] | None = None
 
     async def enter(self, key: str, deadline_s: float) -> bool:
-        """Returns whether this try is a probe. Raises the store's trouble when it lasts beyond the deadline."""
+        """Returns whether this try is a probe. Raises GaveUp when the store's trouble lasts beyond the deadline."""
         self._keys.add(key)
         if not self._waiting and self._room():
             return self._let_in()
+        if not self.worth_waiting:
+            raise self._gave_up()
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        alarm = asyncio.create_task(self._expire(turn, deadline_s), name=f"put of {key} waits")
+        alarm = asyncio.create_task(
+            self._expire(turn, min(deadline_s, self._patient_until())), name=f"put of {key} waits"
+        )
         try:
             return await turn
         except asyncio.CancelledError:
@@ -104,9 +114,21 @@ class Gate:
 
     async def _expire(self, turn: asyncio.Future[bool], deadline_s: float) -> None:
         await self._clock.sleep(deadline_s - self._clock.monotonic())
-        trouble = self.trouble or StoreError("busy", "too many puts are under way")
         if not turn.done():
-            turn.set_exception(StoreError(trouble.reason, trouble.detail, transient=trouble.transient))
+            turn.set_exception(self._gave_up())
+
+    def _gave_up(self) -> GaveUp:
+        trouble = self.trouble or StoreError("busy", "too many puts are under way")
+        return GaveUp(trouble.reason, trouble.detail, transient=trouble.transient)
+
+    @property
+    def worth_waiting(self) -> bool:
+        return self._patient_until() > self._clock.monotonic()
+
+    def _patient_until(self) -> float:
+        if self.trouble is None or self.patience_s == float("inf"):
+            return float("inf")
+        return self._sick_since + (self.patience_s if self.trouble.transient else 0.0)
 
     def _succeeded(self) -> None:
         self._failures = 0
@@ -130,6 +152,7 @@ class Gate:
             if self._clock.monotonic() - self._well_since > WELL_S:
                 self._pause_s = FIRST_PAUSE_S
             self.trouble = error
+            self._sick_since = self._clock.monotonic()
             self._pause()
             self._on_sick(error.reason, error.detail)
 

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 from cctv_images.clock import Clock
 from cctv_images.errors import StoreError
-from cctv_images.publish.gate import Gate
+from cctv_images.publish.gate import Gate, GaveUp
 from cctv_images.publish.store import Publication, Receipt, Store
 
 T = TypeVar("T")
@@ -76,8 +76,11 @@ class _Held:
             self.idle.set()
 
     async def retire(self) -> None:
-        await self.idle.wait()
-        await self.store.close()
+        """Closes it after its last request, or now when cancelled."""
+        try:
+            await self.idle.wait()
+        finally:
+            await self.store.close()
 
 
 class Publisher:
@@ -100,7 +103,7 @@ class Publisher:
 
         Raises StoreError; its reason is "superseded" where a newer object of the same key was put meanwhile, "no_room"
         where too many bytes wait for a sick store, "stopping" while the service ends. A transient failure is repeated
-        until the deadline, any other is raised at once.
+        until the deadline, any other is raised at once; while the store is sick all wait for it.
         """
         job = _Job(publication.key, publication.captured_at, len(publication.body), deadline_s)
         return await self._run(job, lambda store: store.put(publication))
@@ -123,14 +126,17 @@ class Publisher:
         for job in list(self._jobs):
             job.drop(StoreError("stopping", "the service is stopping", transient=False))
         self._gate.close()
-        try:
-            async with asyncio.timeout(LAST_PUTS_S):
-                await self._held.idle.wait()
-        except TimeoutError:
-            pass
-        for task in list(self._retiring):
+        last = {*self._retiring, asyncio.create_task(self._held.retire(), name="store retires")}
+        _, late = await asyncio.wait(last, timeout=LAST_PUTS_S)
+        for task in late:
             task.cancel()
-        await self._held.store.close()
+        if late:
+            await asyncio.wait(late)
+
+    def be_impatient(self, patience_s: float) -> None:
+        """Puts wait for a sick store no longer than this from its falling ill, and not at all for a lasting trouble:
+        for one who wants to know now (run --once)."""
+        self._gate.patience_s = patience_s
 
     @property
     def waiting(self) -> int:
@@ -180,7 +186,9 @@ class Publisher:
 
     async def _keep_trying(self, job: _Job, lane: _Lane, action: Callable[[Store], Awaitable[T]]) -> T:
         def again(error: BaseException) -> bool:
-            return isinstance(error, StoreError) and error.transient and not job.dropped and self._left(job) > 0
+            if not isinstance(error, StoreError) or isinstance(error, GaveUp) or job.dropped or self._left(job) <= 0:
+                return False
+            return self._gate.worth_waiting if self._gate.trouble else error.transient
 
         try:  # Few need a second try, and building an AsyncRetrying costs a third of a put.
             return await self._try(job, lane, action)

@@ -1,4 +1,4 @@
-"""Signed requests to one bucket: botocore finds the address and signs, aiobotocore keeps the credentials, one pool of
+"""Signed requests to one bucket: botocore finds the address, aiobotocore keeps the credentials, one pool of
 connections carries them.
 
 aiobotocore's client is not in the way of a put: its handlers cost three times the request itself (benchmarks), and its
@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import io
 import ssl
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -19,8 +20,7 @@ import aiohttp
 import botocore.session
 from aiobotocore.session import AioSession
 from botocore import UNSIGNED
-from botocore.auth import UNSIGNED_PAYLOAD, S3SigV4Auth
-from botocore.awsrequest import AWSPreparedRequest, AWSRequest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ConfigNotFound, ConfigParseError, ProfileNotFound
@@ -31,6 +31,7 @@ from yarl import URL
 from cctv_images import __version__
 from cctv_images.errors import ConfigError, StoreError, plain
 from cctv_images.publish.options import AwsSettings
+from cctv_images.publish.signature import UNSIGNED_PAYLOAD, signed
 
 CALL_S = 25.0
 CONNECT_S, READ_S = 3.0, 10.0
@@ -65,7 +66,7 @@ class Wire:
     def __init__(self, place: Place, credentials: AioSession, http: aiohttp.ClientSession) -> None:
         self.place = place
         self._credentials = credentials
-        self._one_at_a_time = asyncio.Lock()
+        self._looking_for_keys = asyncio.Lock()
         self._http = http
         self.host = urlsplit(place.base).netloc
 
@@ -109,12 +110,10 @@ class Wire:
         """
         try:
             async with asyncio.timeout(CALL_S):
-                signed = await self._sign(method, key, headers or {}, body)
+                url = URL(self.place.base + quote(key, safe="/~"), encoded=True)
+                send = await self._sign(method, url, headers or {}, body)
                 payload = io.BytesIO(body) if len(body) > LARGE_BODY else body
-                url = URL(signed.url, encoded=True)
-                async with self._http.request(
-                    method, url, data=payload, headers=dict(signed.headers.items()), allow_redirects=False
-                ) as answer:
+                async with self._http.request(method, url, data=payload, headers=send, allow_redirects=False) as answer:
                     return Answer(answer.status, answer.headers, await _read(answer.content, limit))
         except (TimeoutError, aiohttp.ClientError, OSError) as exc:
             raise _transport_error(exc, self.host) from None
@@ -122,15 +121,16 @@ class Wire:
     async def close(self) -> None:
         await self._http.close()
 
-    async def _sign(self, method: str, key: str, headers: dict[str, str], body: bytes) -> AWSRequest:
+    async def _sign(self, method: str, url: URL, headers: dict[str, str], body: bytes) -> dict[str, str]:
+        """Over plain http the body is part of the signature; over https TLS guards it."""
+        payload = UNSIGNED_PAYLOAD if url.scheme == "https" else hashlib.sha256(body).hexdigest()
         headers["Host"] = self.host
-        request = AWSRequest(method, self.place.base + quote(key, safe="/~"), headers, body)
-        _Signer(await self._keys(), "s3", self.place.region).add_auth(request)
-        return request
+        keys, region = await self._keys(), self.place.region
+        return signed(method, url.raw_path, headers, payload, keys, region, time.time())
 
     async def _keys(self) -> ReadOnlyCredentials:
         try:
-            async with self._one_at_a_time:  # an instance role's service is asked once, not by each put in flight
+            async with self._looking_for_keys:  # an instance role's service is asked once, not by each put in flight
                 credentials = await self._credentials.get_credentials()
             if credentials is None:
                 raise StoreError(
@@ -140,12 +140,6 @@ class Wire:
             return frozen
         except BotoCoreError as exc:
             raise StoreError("keys", f"the AWS credentials could not be had ({type(exc).__name__})") from None
-
-
-class _Signer(S3SigV4Auth):  # type: ignore[misc]
-    def payload(self, request: AWSRequest) -> str:
-        """Over plain http the body is part of the signature; over https TLS guards it."""
-        return UNSIGNED_PAYLOAD if request.url.startswith("https:") else hashlib.sha256(request.data).hexdigest()
 
 
 def _prepare(bucket: str, aws: AwsSettings, addressing: str) -> tuple[Place, ssl.SSLContext, AioSession]:

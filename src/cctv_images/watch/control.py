@@ -124,7 +124,7 @@ def _app(control: Control) -> web.Application:
 async def _wish(request: web.Request) -> dict[str, Any]:
     try:
         wish = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         wish = None
     if not isinstance(wish, dict):
         raise web.HTTPBadRequest(text="a JSON object is expected")

@@ -59,7 +59,8 @@ class FileSink:
         try:
             fd = os.open(self._path, append | os.O_EXCL, FILE_MODE)
         except FileExistsError:
-            fd = os.open(self._path, append, FILE_MODE)
+            fd = os.open(self._path, append | os.O_NONBLOCK, FILE_MODE)  # a pipe's reader is not waited for
+            os.set_blocking(fd, True)
         else:
             os.fchmod(fd, FILE_MODE)  # whatever the umask: the unit has 0077, and group adm is to read it
         self._identity = _identity(os.fstat(fd))

@@ -1,0 +1,56 @@
+"""Simulated cameras for benchmarks: one prepared JPEG of 100 KB, 1280×720, made different for each answer by a comment.
+
+    python benchmarks/cameras.py COUNT [--hostile N] [--plain]
+
+Prints the port they answer on; GET http://127.0.0.1:PORT/zoo/inventory.csv and credentials.json are what to ask them
+with. --plain: no logins, one request gives the picture; else every make and its way of logging in takes part.
+--hostile: so many of them show a fault of FAULTS. Ends at SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import sys
+
+import uvloop
+
+from cctv_images.simulate.faults import Fault
+from cctv_images.simulate.fleet import SimulatedCamera, resident, spread
+from cctv_images.simulate.persona import of_recipe, personas
+from cctv_images.simulate.pictures import StaticPictures
+from cctv_images.simulate.server import Zoo
+
+LOGINS = (Fault.WRONG_PASSWORD, Fault.LOCKED, Fault.FORBIDDEN)
+FAULTS = (
+    *(Fault.DRIP, Fault.DRIP_BODY, Fault.SILENT, Fault.STALLED, Fault.CONNECT_TIMEOUT),
+    *(Fault.ENDLESS, Fault.ENDLESS_HEADERS, Fault.ENDLESS_CONTINUE, Fault.TOO_LARGE, Fault.GZIP_BOMB),
+    *(Fault.GARBAGE, Fault.CHUNK_GARBAGE, Fault.HUGE_PIXELS, Fault.PNG_BOMB, Fault.FORGED_END),
+    *(Fault.RESET, Fault.RESET_IN_BODY, Fault.HANG_UP, Fault.CUT, Fault.REDIRECT_LOOP, Fault.BUSY),
+    *LOGINS,
+)
+
+
+def fleet(count: int, hostile: int, *, plain: bool) -> list[SimulatedCamera]:
+    makes = [p for p in of_recipe("generic") if p.login is None] if plain else personas()
+    asking = itertools.cycle([p for p in personas() if p.login is not None])
+    faults = spread(FAULTS, count, hostile / count)
+    chosen = zip(itertools.cycle(makes), faults, range(count), strict=False)
+    return [resident(i, next(asking) if fault in LOGINS else make, fault) for make, fault, i in chosen]
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("count", type=int)
+    parser.add_argument("--hostile", type=int, default=0)
+    parser.add_argument("--plain", action="store_true")
+    args = parser.parse_args()
+    cameras = fleet(args.count, args.hostile, plain=args.plain)
+    async with Zoo(cameras, pictures=StaticPictures(unique=True)) as zoo:
+        print(zoo.port, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(main()))
