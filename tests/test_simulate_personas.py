@@ -7,10 +7,15 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from raw_camera import acquirer, login, outcome
 from zoo import PERSONAS, camera, zoo_of
 
+from cctv_images.acquire import Still
+from cctv_images.acquire.picture_stream import is_whole
+from cctv_images.simulate.faults import Fault
 from cctv_images.simulate.login import Gatekeeper, LoginStyle, Verdict
 from cctv_images.simulate.pictures import LivingPictures, StaticPictures
 from cctv_images.simulate.server import Zoo
@@ -281,3 +286,19 @@ def test_an_axis_bars_who_is_wrong_several_times_within_a_second() -> None:
     assert gate.locked
     clock.now += 11
     assert gate.check("GET", "/", digest(gate.style, gate, "/", "right")) is Verdict.GRANTED
+
+
+async def test_a_dahua_that_is_unhurried_and_miscounts_is_read_the_tolerant_way_when_it_is_its_time_again() -> None:
+    clock = Time()
+    hasty = replace(PERSONAS["dahua-unhurried"], usual=Fault.LENGTH_SHORT)
+    async with Zoo([camera(hasty)], pictures=StaticPictures(), clock=clock) as zoo:
+        known = zoo.residents["one"].camera.account
+        assert known is not None
+        async with acquirer(default_login=login(known.username, known.password)) as fetcher:
+            row = replace(zoo.camera("one"), credentials=None)
+            first = await outcome(fetcher, row)
+            clock.now += 300
+            second = await outcome(fetcher, row)
+    assert isinstance(first, Still)
+    assert isinstance(second, Still)
+    assert (is_whole(first.data), is_whole(second.data)) == (False, True)

@@ -224,7 +224,9 @@ class Acquirer:
             data = await talk.picture()
         except ProtocolError:
             raise CameraError(ErrorState.BAD_RESPONSE, "the answer cannot be read as HTTP") from None
-        except CameraError:
+        except CameraError as error:
+            # Some Dahua give a picture every seven seconds only: the next attempt will begin this way.
+            known.lenient = error.state is ErrorState.BUSY
             if strict is None or not strict.data:
                 raise
             return strict

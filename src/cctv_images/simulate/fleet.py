@@ -20,6 +20,9 @@ _STREETS = (
     "Red River St", "Barton Springs Rd", "Manor Rd", "Slaughter Ln", "Parmer Ln", "Koenig Ln", "Anderson Ln",
     "Cesar Chavez St", "45th St", "William Cannon Dr", "Braker Ln",
 )  # fmt: skip
+_OTHERWISE_MEANT = (Fault.NO_CHALLENGE, Fault.MOVED, Fault.LOGIN_PAGE, Fault.HTML_AS_JPEG, Fault.EMPTY)
+"""Faults that mean something else on makes with a login of their own: it follows no redirect, and what is no picture is
+a refusal."""
 _ODD_PASSWORDS = ('zoo-p@ss:w"rd', "zoo-50%&more=/?#", "zoo back\\slash", "zoo-pässwörd")
 
 
@@ -147,10 +150,12 @@ def _account(persona: Persona, number: int) -> tuple[str, Account]:
 def _suited(persona: Persona, fault: Fault) -> Persona:
     """The persona itself, or the nearest one that can show the fault."""
     facts = FAULTS[fault]
-    if persona.rtsp and fault is not Fault.NONE:  # faults are told by HTTP
+    if (persona.rtsp or persona.pause_s) and fault is not Fault.NONE:  # told by HTTP, and in one attempt
         persona = of_recipe(persona.recipe)[0]
     if facts.recipe is not None and persona.recipe != facts.recipe:
         persona = of_recipe(facts.recipe)[0]
+    if fault in _OTHERWISE_MEANT and persona.login is not None and not persona.login.challenges:
+        return of_recipe("hikvision")[0]
     if facts.login and persona.login is None:
         return next((p for p in of_recipe(persona.recipe) if p.login is not None), of_recipe("hikvision")[0])
     return persona
