@@ -287,7 +287,7 @@ async def test_an_attempt_that_is_cancelled_leaves_nothing_behind() -> None:
                 await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("row", [{"scheme": "rtsp"}, {"host": "a..ü"}, {"host": "a b"}, {"host": ""}])
+@pytest.mark.parametrize("row", [{"host": "a..ü"}, {"host": "a b"}, {"host": ""}])
 async def test_a_row_that_cannot_be_asked_is_said_so(row: dict[str, str]) -> None:
     async with acquirer() as fetcher:
         came = await failure(fetcher, at(**{"host": "127.0.0.1"} | row))
@@ -353,7 +353,9 @@ async def test_certificates_are_judged_by_the_rows_policy(certificates: dict[str
             row = camera.camera(scheme="https", tls="verify")
             assert "self-signed" in (await failure(fetcher, row)).detail
             wrong = await failure(fetcher, camera.camera(scheme="https", tls="pin:" + "00" * 32))
-            assert (wrong.state, wrong.detail) == (ErrorState.TLS, "the certificate is not the pinned one")
+            assert (wrong.state, wrong.detail) == (ErrorState.TLS, f"the certificate is not the pinned one, but {pin}")
+            row = camera.camera(scheme="https", tls=wrong.detail.split()[-1])  # as it can be pasted
+            assert isinstance(await outcome(fetcher, row), Still)
         async with raw_camera(script, ssl=server_context(certificates["expired"])) as camera:
             assert (await failure(fetcher, camera.camera(scheme="https"))).state is ErrorState.TLS
 

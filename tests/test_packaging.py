@@ -34,7 +34,7 @@ DERIVED = {
     "inventory": "the zoo plays and writes inventories",
 }
 """What simulate may read besides."""
-COME_ALONG = {"botocore": "aiobotocore", "multidict": "aiohttp", "yarl": "aiohttp"}
+COME_ALONG = {"botocore": "aiobotocore", "multidict": "aiohttp", "numpy": "simplejpeg", "yarl": "aiohttp"}
 """Parts of a dependency's own interface: module -> the distribution that brings it."""
 BROAD = {
     "cli.py": (1, "the last boundary: an operator gets a sentence"),
@@ -84,6 +84,7 @@ def environment() -> dict[str, str]:
     ("lock", "wanted"),
     [
         ("run.txt", PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"]),
+        ("rtsp.txt", PROJECT["project"]["optional-dependencies"]["rtsp"]),
         ("test.txt", PROJECT["project"]["optional-dependencies"]["test"]),
     ],
 )
@@ -94,11 +95,11 @@ def test_the_lock_has_what_the_project_asks_for(lock: str, wanted: list[str]) ->
 
 
 def test_tests_run_with_what_production_runs() -> None:
-    assert pins("run.txt").items() <= pins("test.txt").items()
+    assert pins("run.txt").items() <= pins("rtsp.txt").items() <= pins("test.txt").items()
 
 
 def test_the_locks_name_no_place_of_this_or_that_machine() -> None:
-    for lock in ("run.txt", "test.txt"):
+    for lock in ("run.txt", "rtsp.txt", "test.txt"):
         text = (ROOT / "requirements" / lock).read_text()
         assert "://" not in text
         assert not re.search(r"(^|\s)/", text)
@@ -109,7 +110,8 @@ def test_every_library_that_is_imported_is_a_dependency_and_none_is_idle() -> No
     ours = {"cctv_images", "__future__"}
     roots = {name.partition(".")[0] for tree in MODULES.values() for name in imports(tree)} - ours
     used = {canonicalize_name(COME_ALONG.get(root, dists[root][0])) for root in roots if root in dists}
-    assert used == {canonicalize_name(Requirement(text).name) for text in PROJECT["project"]["dependencies"]}
+    wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["rtsp"]
+    assert used == {canonicalize_name(Requirement(text).name) for text in wanted}
 
 
 def test_the_version_is_one() -> None:

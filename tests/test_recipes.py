@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -49,6 +50,11 @@ def target(recipe: str, **more: object) -> str:
         ("Panasonic BL", "panasonic-old"),
         ("D-Link", "dlink"),
         ("Generic", "generic"),
+        ("Spectra IV", "pelco-pull"),
+        ("Hikvision old", "hikvision-old"),
+        ("GoAhead", "foscam-old"),
+        ("AVTECH", "avtech"),
+        ("Reolink", "reolink"),
     ],
 )
 def test_a_model_is_found_as_inventories_spell_it(spelling: str, recipe: str) -> None:
@@ -93,6 +99,12 @@ def test_no_spelling_belongs_to_two_makes() -> None:
         ("cohu", "/jpegpull/snapshot"),
         ("dahua", "/cgi-bin/snapshot.cgi?channel=1"),
         ("uniview", "/LAPI/V1.0/Channels/0/Media/Video/Streams/0/Snapshot"),
+        ("hikvision-old", "/Streaming/channels/1/picture"),
+        ("reolink", "/cgi-bin/api.cgi?cmd=Snap&channel=0"),
+        ("foscam", "/cgi-bin/CGIProxy.fcgi?cmd=snapPicture2&usr={username}&pwd={password}"),
+        ("acti", "/cgi-bin/encoder?USER={username}&PWD={password}&SNAPSHOT"),
+        ("instar", "/snap.cgi?chn=11&user={username}&pwd={password}"),
+        ("2n", "/api/camera/snapshot?width=640&height=480"),
     ],
 )
 def test_each_make_is_asked_its_own_way(recipe: str, sent: str) -> None:
@@ -117,8 +129,9 @@ def test_a_channel_goes_where_the_make_wants_it(recipe: str, channel: int, sent:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_no_request_leaves_with_an_unfilled_place(recipe: str) -> None:
     for channel in (None, 0, 7):
-        assert re.fullmatch(r"/[!-~]*", target(recipe, channel=channel))
-        assert "{" not in target(recipe, channel=channel)
+        sent = target(recipe, channel=channel).replace("{username}", "u").replace("{password}", "p")
+        assert re.fullmatch(r"/[!-~]*", sent)
+        assert "{" not in sent
         assert "None" not in target(recipe, channel=channel)
 
 
@@ -126,6 +139,9 @@ def test_a_row_may_bring_its_own_path() -> None:
     assert target("axis", path="/jpg/image.jpg?size=3", channel=2) == "/jpg/image.jpg?size=3"
     assert target("generic", path="still.jpg") == "/still.jpg"
     assert target("generic", path="/a b%20c?d=%2F+é") == "/a%20b%20c?d=%2F+%C3%A9"
+    assert target("axis", path="/axis-cgi/jpg/image.cgi?camera={channel}&resolution=640x480", channel=3).endswith(
+        "?camera=3&resolution=640x480"
+    )
 
 
 @given(st.text(max_size=200))
@@ -139,7 +155,7 @@ def test_the_address_of_a_camera_names_a_port_only_where_it_must() -> None:
     assert RECIPES["pelco"].base_url(camera()) == "http://camera.example"
     assert RECIPES["pelco"].base_url(camera(port=8080)) == "http://camera.example:8080"
     assert RECIPES["vigi"].base_url(camera("vigi")) == "http://camera.example:8800"
-    assert RECIPES["vigi"].base_url(camera("vigi", scheme="https")) == "https://camera.example"
+    assert RECIPES["vigi"].base_url(camera("vigi", scheme="https")) == "https://camera.example:8443"
     assert RECIPES["pelco"].base_url(Camera("1", "pelco", host="fd00::1")) == "http://[fd00::1]"
 
 
@@ -182,11 +198,44 @@ def test_dahua_says_error_in_plain_text() -> None:
     assert quirks.dahua(400, b"Error") is None
 
 
+def _json(detail: str, code: int) -> bytes:
+    return json.dumps([{"cmd": "Snap", "code": 1, "error": {"detail": detail, "rspCode": code}}]).encode()
+
+
+@pytest.mark.parametrize(
+    ("refine", "body", "state"),
+    [
+        (quirks.acti, b"ERROR: account or password is wrong", ErrorState.AUTH),
+        (quirks.acti, b"ERROR: parameter", ErrorState.NOT_AN_IMAGE),
+        (quirks.acti, b"\xff\xd8\xffERROR:", None),
+        (quirks.foscam, b"<CGI_Result><result>-2</result></CGI_Result>", ErrorState.AUTH),
+        (quirks.foscam, b"<CGI_Result>\n  <result>-3</result>\n</CGI_Result>", ErrorState.AUTH),
+        (quirks.foscam, b"<CGI_Result><result>-4</result></CGI_Result>", ErrorState.NOT_AN_IMAGE),
+        (quirks.foscam, b"<CGI_Result><result>-5</result></CGI_Result>", ErrorState.BUSY),
+        (quirks.foscam, b"<CGI_Result><result>0</result></CGI_Result>", None),
+        (quirks.reolink, _json("please login first", -6), ErrorState.AUTH),
+        (quirks.reolink, _json("invalid user", -7), ErrorState.AUTH),
+        (quirks.reolink, _json("password wrong", -7), ErrorState.AUTH),
+        (quirks.reolink, _json("Login has been locked", -8), ErrorState.AUTH),
+        (quirks.reolink, _json("max session", -5), ErrorState.BUSY),
+        (quirks.reolink, _json("rcv failed", -17), ErrorState.NOT_AN_IMAGE),
+        (quirks.reolink, b'[{"cmd": "Snap", "code": 0, "value": {}}]', None),
+        (quirks.reolink, b"[" * 5000, None),
+    ],
+)
+def test_each_make_words_its_errors_in_its_own_way(
+    refine: quirks.Refine, body: bytes, state: ErrorState | None
+) -> None:
+    error = refine(200, body)
+    assert (error.state if error else None) is state
+
+
 @given(st.binary(max_size=5000), st.integers(100, 599))
 def test_no_bytes_upset_the_reading_of_errors(body: bytes, status: int) -> None:
-    for refine in (quirks.hikvision, quirks.dahua):
-        error = refine(status, b"<ResponseStatus>" + body)
-        assert error is None or error.detail.isprintable()
+    for refine in {recipe.refine for recipe in RECIPES.values() if recipe.refine is not None}:
+        for begin in (b"", b"<ResponseStatus>", b"<result>", b"ERROR:", b'[{"error":'):
+            error = refine(status, begin + body)
+            assert error is None or error.detail.isprintable()
 
 
 def shown(recipe: Recipe) -> str:
@@ -211,6 +260,7 @@ def noted(recipe: Recipe) -> str:
     return (
         f"- **{recipe.title}** (`{recipe.name}`): "
         + (f"{recipe.notes} " if recipe.notes else "")
+        + (f"*Parameters: {'; '.join(recipe.parameters)}.* " if recipe.parameters else "")
         + (f"*Sources: {recipe.source}.*")
     )
 

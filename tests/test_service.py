@@ -250,3 +250,25 @@ async def test_a_stop_takes_less_than_ten_seconds_with_cameras_that_hang(local: 
     assert time.monotonic() - begin < 10
     assert local.events("service_stopped")
     assert not list((local.folder / "store").rglob(".*"))
+
+
+async def test_a_password_that_many_cameras_refuse_is_told_once_with_its_name(local: Service) -> None:
+    async with zoo_of({str(n): ("wisenet", "none") for n in range(1, 5)}) as zoo:
+        for resident in zoo.residents.values():  # one account for all
+            assert resident.gatekeeper is not None
+            resident.gatekeeper.password = "zoo-wisenet"
+        rows = [f"{name},{zoo.address(name)},Wisenet,wisenet" for name in zoo.residents]
+        local.furnish(zoo)
+        (local.folder / "cameras.csv").write_text("\n".join(["camera_id,address,model,credentials", *rows, ""]))
+        async with local.running("run") as daemon:
+            await local.sees(lambda cameras: all(c["health"] == "ok" for c in cameras.values()))
+            for resident in zoo.residents.values():
+                assert resident.gatekeeper is not None
+                resident.gatekeeper.password = "changed"
+            await local.sees(lambda cameras: all(c["error_state"] == "auth" for c in cameras.values()))
+            assert await stop(daemon) == 0
+        assert sum(zoo.login_counts(name).refused for name in zoo.residents) <= 4
+    told = [event for event in local.events("credential_refused") if "credentials" in event]
+    assert [(event["username"], event["credentials"]) for event in told] == [("zoo-hanwha", "wisenet")]
+    assert "probably been changed" in told[0]["detail"]
+    assert "zoo-wisenet" not in local.log.read_text()

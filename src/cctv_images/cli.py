@@ -55,6 +55,8 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 
 def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--online", action="store_true", help="also try the store, and ask every camera once")
+    parser.add_argument("--find", action="store_true", help="with --online: try all makes where a camera is not found")
+    parser.add_argument("--csv", metavar="FILE", help="with --find: write the cameras whose make is another to FILE")
     _json(parser)
 
 
@@ -62,6 +64,8 @@ def _probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("camera_id", nargs="?", metavar="CAMERA_ID", help="a camera of the inventory")
     parser.add_argument("--address", metavar="A", help="host, host:port or URL of a camera in no inventory")
     parser.add_argument("--model", metavar="M", help="its make or model, as inventories spell it")
+    parser.add_argument("--find", action="store_true", help="try all makes: which one answers?")
+    parser.add_argument("--credentials", metavar="C", help="name in CCTV_CREDENTIALS of the login to offer")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the picture to FILE")
     _json(parser)
 
@@ -141,8 +145,11 @@ COMMANDS = (
         "names every mistake in settings and inventory",
         "Reads settings, inventory and fallback image as `run` would and names each mistake with its line. Touches "
         "neither cameras nor store, unless --online is given: then it writes, reads and deletes a canary object in "
-        "the store and asks every camera once (within the limits on logins that also hold for the daemon).",
-        "cctv-images check\ncctv-images check --online\ncctv-images check --online --json > report.json",
+        "the store and asks every camera once (within the limits on logins that also hold for the daemon). With "
+        "--find it tries the other makes on every camera that answers not_found, and says which one it is; the "
+        "inventory is yours to correct.",
+        "cctv-images check\ncctv-images check --online\ncctv-images check --online --json > report.json\n"
+        "cctv-images check --online --find --csv corrections.csv",
         "rows of the inventory were rejected, or with --online: store or cameras failed",
         _check,
     ),
@@ -151,9 +158,12 @@ COMMANDS = (
         "asks one camera once and explains what happened",
         "Shows the request (without password), the steps of the login, the time of each phase, the picture's size, "
         "and on failure the error_state and what to do about it. A refused login counts as one of the two that are "
-        "allowed within an hour, together with the daemon's: CCTV_STATE_DIR must be the daemon's.",
+        "allowed within an hour, together with the daemon's: CCTV_STATE_DIR must be the daemon's. With --find it "
+        "tries the makes one after the other, without a login first, and prints the inventory's line for the one that "
+        "answers.",
         "cctv-images probe CCTV-0171\ncctv-images probe CCTV-0171 -o still.jpg\n"
-        "cctv-images probe --address 10.20.3.4 --model 'Spectra Enhanced'",
+        "cctv-images probe --address 10.20.3.4 --model 'Spectra Enhanced'\n"
+        "cctv-images probe --address 10.20.3.4 --find --credentials wisenet",
         "the camera gave no picture",
         _probe,
     ),

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cctv_images.acquire import Acquirer
-from cctv_images.acquire.logins import LoginGuard
+from cctv_images.acquire.logins import Login, LoginGuard
 from cctv_images.acquire.recipes import find_recipe, nearest
+from cctv_images.acquire.rtsp import objection
 from cctv_images.clock import Clock
 from cctv_images.config.rules import pauses_s
 from cctv_images.errors import ConfigError
@@ -25,6 +26,7 @@ def inventory_source(settings: Settings, clock: Clock) -> InventorySource:
     rules = Rules(
         find_recipe=recipe_name,
         nearest=nearest,
+        objection=objection,
         credentials=frozenset(settings.credentials),
         columns=settings.inventory_columns,
         shortest_interval_s=settings.attempts * settings.timeout + pauses_s(settings),
@@ -33,16 +35,20 @@ def inventory_source(settings: Settings, clock: Clock) -> InventorySource:
 
 
 def login_guard(
-    settings: Settings, clock: Clock, on_refused: Callable[[str, str], None] = lambda host, username: None
+    settings: Settings,
+    clock: Clock,
+    on_refused: Callable[[str, str], None] = lambda host, username: None,
+    on_changed: Callable[[Login], None] = lambda login: None,
 ) -> LoginGuard:
     """The count of refused logins that daemon and commands share."""
-    return LoginGuard(settings.state_dir / "logins.sqlite", clock, on_refused=on_refused)
+    return LoginGuard(settings.state_dir / "logins.sqlite", clock, on_refused=on_refused, on_changed=on_changed)
 
 
 def acquirer(settings: Settings, guard: LoginGuard) -> Acquirer:
     return Acquirer(
         timeout_s=settings.timeout,
         max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
         credentials=settings.credentials,
         default_login=settings.default_login,
         networks=settings.camera_networks,

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from cctv_images import __version__, parts
+from cctv_images.acquire.logins import Login
 from cctv_images.clock import RealClock
 from cctv_images.errors import EX_BAD, EX_OK, CameraError, ConfigError, StoreError, plain
 from cctv_images.inventory.camera import Camera
@@ -125,7 +126,7 @@ class Service:
         self.publisher = Publisher(store, clock, on_sick=self._on_sick, on_well=self._on_well)
         stack.push_async_callback(self.publisher.close)
         self.source = parts.inventory_source(settings, clock)
-        self.guard = parts.login_guard(settings, clock, self._on_refused)
+        self.guard = parts.login_guard(settings, clock, self._on_refused, self._on_changed)
         stack.push_async_callback(self.guard.close)
         self.acquirer = parts.acquirer(settings, self.guard)
         stack.push_async_callback(self.acquirer.close)
@@ -374,6 +375,17 @@ class Service:
 
     def _on_refused(self, host: str, username: str) -> None:
         log.error("credential_refused", host=host, username=plain(username))
+
+    def _on_changed(self, login: Login) -> None:
+        names = [name for name, known in self.settings.credentials.items() if known == login]
+        names += ["CCTV_CAMERA_USERNAME"] if self.settings.default_login == login else []
+        log.error(
+            "credential_refused",
+            username=plain(login.username),
+            credentials=", ".join(names),
+            detail="several devices that had accepted this password refuse it: it has probably been changed; "
+            "it is offered to none of them for an hour",
+        )
 
     async def _reload_on_hangup(self) -> None:
         """SIGHUP: one reload at a time, and one more for all signals that came meanwhile."""

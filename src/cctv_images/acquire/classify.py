@@ -54,7 +54,7 @@ def classify(error: Exception) -> CameraError:
         case CameraError():
             return error
         case aiohttp.ServerFingerprintMismatch():
-            return CameraError(ErrorState.TLS, "the certificate is not the pinned one")
+            return not_pinned(error.got)
         case aiohttp.ClientConnectorCertificateError():
             return connecting(error.certificate_error)
         case aiohttp.ClientConnectorError():
@@ -104,6 +104,11 @@ def connecting(error: Exception, *, secure: bool = False) -> CameraError:
             return CameraError(ErrorState.UNREACHABLE, _reason(error))
         case _:
             return CameraError(ErrorState.INTERNAL, f"unexpected {type(error).__name__} while connecting")
+
+
+def not_pinned(fingerprint: bytes) -> CameraError:
+    """Says what a row must hold to trust the certificate that was shown: its SHA-256."""
+    return CameraError(ErrorState.TLS, f"the certificate is not the pinned one, but pin:{fingerprint.hex()}")
 
 
 def unanswered_connection() -> CameraError:

@@ -23,8 +23,8 @@ LOOK_AT, LOOK_S = 4096, 2.0
 """Bytes of an answer that is no picture which are looked at for the make's own words, and seconds they may take."""
 
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
-NOT_HERE = frozenset((404, 405, 410))
-BUSY = frozenset((429, 503))
+MEANS = dict.fromkeys((404, 405, 410), ErrorState.NOT_FOUND) | dict.fromkeys((429, 503), ErrorState.BUSY)
+"""What a status means where the make's own words say nothing more exact."""
 
 Refine = Callable[[int, bytes], CameraError | None]
 
@@ -40,6 +40,10 @@ class Subject:
     no_login: str
     """Why there is no login, for people."""
     refine: Refine | None
+    query: str | None = None
+    """Path and query with places for the login, where the make wants it there."""
+    token: bool = False
+    """The make gives a token for the login."""
 
 
 class Conversation:
@@ -71,11 +75,21 @@ class Conversation:
             finally:
                 reply.close()
 
-    async def _ask(self, place: Place, authorization: str | None = None) -> Reply:
+    async def _ask(
+        self,
+        place: Place,
+        authorization: str | None = None,
+        *,
+        method: str = "GET",
+        body: bytes = b"",
+        shown: str | None = None,
+    ) -> Reply:
+        """shown: the target as a trace may show it, where it holds a secret."""
         self.stage = "no answer"
         if self._trace:
-            self._trace.add("request", f"GET {place.scheme}://{place.authority}{shown_target(place.target)}")
-        reply = await self._way.ask(Asking(place, self._subject.tls, authorization, self._trace))
+            target = shown_target(place.target if shown is None else shown)
+            self._trace.add("request", f"{method} {place.scheme}://{place.authority}{target}")
+        reply = await self._way.ask(Asking(place, self._subject.tls, authorization, self._trace, method, body))
         if self._trace:
             self._trace.add("answer", f"{reply.status} {reply.reason}", shown_headers(reply.headers.items()))
         return reply
@@ -85,7 +99,9 @@ class Conversation:
         if reply.status != 401:
             return reply
         reply.close()
-        challenge, login = await self._challenge(place, reply)
+        return await self._log_in(place, *await self._challenge(place, reply))
+
+    async def _log_in(self, place: Place, challenge: digest.Challenge, login: Login) -> Reply:
         self._cycle.check_offer()
         self.stage = "waiting for another login to this device to be answered"
         host = self._subject.place.host
@@ -172,22 +188,21 @@ class Conversation:
             raise error
         return data
 
+    async def _beginning(self, reply: Reply) -> bytes:
+        return await read_beginning(reply, LOOK_AT, LOOK_S)
+
     async def _refused(self, reply: Reply) -> CameraError:
         """The error that a status other than 200 and redirects means."""
         status = reply.status
         if status == 403:
             return _auth("403: forbidden without asking for a login")
+        error: CameraError | None = None
         if self._subject.refine is not None:
-            beginning = await read_beginning(reply, LOOK_AT, LOOK_S)
-            if error := self._subject.refine(status, beginning):
-                error.retry_after_s = _retry_after(reply)
-                return error
-        said = f"{status} {plain(reply.reason, 80)}".strip()
-        if status in NOT_HERE:
-            return CameraError(ErrorState.NOT_FOUND, said)
-        if status in BUSY:
-            return CameraError(ErrorState.BUSY, said, retry_after_s=_retry_after(reply))
-        return CameraError(ErrorState.HTTP_ERROR, said, retry_after_s=_retry_after(reply))
+            error = self._subject.refine(status, await self._beginning(reply))
+        means = MEANS.get(status, ErrorState.HTTP_ERROR)
+        state = error.state if error is not None and error.state is not ErrorState.HTTP_ERROR else means
+        said = error.detail if error is not None else f"{status} {plain(reply.reason, 80)}".strip()
+        return CameraError(state, said, retry_after_s=_retry_after(reply))
 
 
 def _auth(detail: str) -> CameraError:

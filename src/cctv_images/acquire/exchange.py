@@ -13,7 +13,7 @@ from yarl import URL
 from cctv_images.acquire.trace import Trace
 from cctv_images.errors import CameraError, ErrorState, plain
 
-DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
+DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443, "rtsp": 554}
 
 HEADERS = {"User-Agent": "cctv-images", "Accept": "*/*", "Accept-Encoding": "identity"}
 """Sent with every request. Compression is never asked for: pictures gain nothing and a bomb costs much."""
@@ -34,7 +34,8 @@ class Place:
     scheme: str
     host: str
     port: int
-    target: str
+    target: str = field(repr=False)
+    """It may hold a login."""
     url: URL = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -58,7 +59,7 @@ class Place:
             host, port = (url.hostname or "").rstrip("."), url.port
         except ValueError:
             raise CameraError(ErrorState.REDIRECTED, "redirected to an address that cannot be read") from None
-        if url.scheme not in DEFAULT_PORTS:
+        if url.scheme not in ("http", "https"):
             raise CameraError(ErrorState.REDIRECTED, f"redirected to the scheme {plain(url.scheme, 20)}; not followed")
         if host != self.host.rstrip("."):
             raise CameraError(ErrorState.REDIRECTED, f"redirected to another host, {plain(host, 80)}; not followed")
@@ -101,6 +102,12 @@ class Asking:
     tls: str
     authorization: str | None = field(default=None, repr=False)
     trace: Trace | None = None
+    method: str = "GET"
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Beside those that are always sent."""
+    url: str | None = None
+    """What is asked for, where the place does not say it (RTSP's tracks)."""
 
 
 class Way(Protocol):

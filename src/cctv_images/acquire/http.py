@@ -34,9 +34,11 @@ class StrictWay:
         session = self._open(asking.trace)
         try:
             tls = await self._ssl(asking) if asking.place.scheme == "https" else True
-            response = await session.get(
+            response = await session.request(
+                asking.method,
                 asking.place.url,
-                headers=_authorization(asking),
+                data=asking.body or None,
+                headers=_headers(asking),
                 allow_redirects=False,
                 ssl=tls,
                 trace_request_ctx=asking.trace,
@@ -118,15 +120,15 @@ class StrictReply:
         self._response.close()
 
 
-def _authorization(asking: Asking) -> dict[str, str] | None:
-    """The login's header. aiohttp cannot send a realm in Latin-1 back as it came; the tolerant way can."""
+def _headers(asking: Asking) -> dict[str, str]:
+    """The login's header too. aiohttp cannot send a realm in Latin-1 back as it came; the tolerant way can."""
     if asking.authorization is None:
-        return None
+        return dict(asking.headers)
     try:
         asking.authorization.encode()
     except UnicodeEncodeError:
         raise ProtocolError from None
-    return {"Authorization": asking.authorization}
+    return {**asking.headers, "Authorization": asking.authorization}
 
 
 def _phases() -> aiohttp.TraceConfig:

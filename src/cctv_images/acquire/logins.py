@@ -18,7 +18,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from cctv_images.acquire.refusals import Account, Granted, InFlight, Moment, RefusalCount, Verdict, Withheld, why
+from cctv_images.acquire.mass_refusal import MassRefusal
+from cctv_images.acquire.refusal_file import why
+from cctv_images.acquire.refusals import Account, Granted, InFlight, Moment, RefusalCount, Verdict, Withheld
 from cctv_images.clock import Clock, iso
 from cctv_images.errors import CameraError, ErrorState
 
@@ -27,6 +29,7 @@ VOUCHES_S = 10.0
 changed meanwhile, and 32 rows of a recorder that learn it together would lock the account."""
 PATIENCE_S = 5.0
 """How long a hung answer holds up the other rows of a device that has accepted the account."""
+CHANGED = ": several devices that had accepted its password refuse it; it has probably been changed"
 POLL_S = 0.2
 """How often another process's offer is looked at."""
 
@@ -48,6 +51,7 @@ class _Standing:
     """What this process knows of an account."""
 
     account: Account
+    login: Login
     proven: bool = False
     """Accepted in this process, and not refused since: asks nothing of the disk."""
     vouched_until: float = 0.0
@@ -107,11 +111,15 @@ class LoginGuard:
         clock: Clock,
         *,
         on_refused: Callable[[str, str], None] = lambda host, username: None,
+        on_changed: Callable[[Login], None] = lambda login: None,
         boot: str | None = None,
     ) -> None:
-        """on_refused(host, username) is called once per run of refusals. boot: the machine's boot id, for tests."""
+        """on_refused(host, username) is called once per run of refusals; on_changed(login) once, when so many devices
+        refuse a login that its password has probably been changed. boot: the machine's boot id, for tests."""
         self._clock = clock
         self._on_refused = on_refused
+        self._on_changed = on_changed
+        self._mass = MassRefusal()
         self._boot = _boot_id() if boot is None else boot
         self._name = path.name if path else "memory"
         self._count = RefusalCount(path)
@@ -126,8 +134,10 @@ class LoginGuard:
         other rows take it as theirs for a minute.
         """
         account = Account(host.lower(), login.username, login.password.get_secret_value())
-        standing = self._standings.setdefault(account, _Standing(account))
+        standing = self._standings.setdefault(account, _Standing(account, login))
         waited = await self._turn(standing)
+        if left := self._mass.withheld(_secret(account), self._clock.monotonic()):
+            raise self._error(Withheld(left, counts=False, everywhere=True))
         standing.holder = offer = Offer(self, standing, row)
         try:
             if not standing.proven:
@@ -142,6 +152,7 @@ class LoginGuard:
         for account, standing in self._standings.items():
             if account.host == host and username in (None, account.username):
                 standing.told = False
+                self._mass.forget(_secret(account))
         if self._schemes is not None:
             self._schemes.pop(host, None)
         try:
@@ -218,13 +229,12 @@ class LoginGuard:
             standing.proven = True
             standing.vouched_until = self._clock.monotonic() + VOUCHES_S
             standing.told = False
+            self._mass.accepted(_secret(standing.account))
         if verdict == "refused":
             standing.proven = False
             standing.vouched_until = 0.0
             standing.refusals += 1
-            if not standing.told:
-                standing.told = True
-                self._on_refused(standing.account.host, standing.account.username)
+            self._tell(standing, worked=offer.granted.proven)
         if offer.granted.offer is not None or verdict == "refused":
             self._count.resolve(standing.account, offer.granted, row, verdict, self._now())
         if standing.holder is offer:
@@ -232,17 +242,33 @@ class LoginGuard:
         standing.changed.set()
         standing.changed = asyncio.Event()
 
+    def _tell(self, standing: _Standing, *, worked: bool) -> None:
+        """Says of a refusal what it means: for this device, or for all that share the password."""
+        account, now = standing.account, self._clock.monotonic()
+        told, standing.told = standing.told, True
+        secret = _secret(account)
+        if worked and self._mass.refused(secret, account.host, now):
+            self._count.withhold(account, self._now())
+            if self._mass.tell(secret):
+                self._on_changed(standing.login)
+        elif not told and not self._mass.withheld(secret, now):
+            self._on_refused(account.host, account.username)
+
     def _error(self, withheld: Withheld) -> CameraError:
         until = math.ceil((self._clock.time() + withheld.seconds) / 60) * 60
         return CameraError(
             ErrorState.AUTH,
-            f"login withheld until {iso(until)[11:16]} UTC",
+            f"login withheld until {iso(until)[11:16]} UTC" + (CHANGED if withheld.everywhere else ""),
             counts=withheld.counts,
             final=withheld.final,
         )
 
     def _now(self) -> Moment:
         return Moment(self._clock.time(), self._clock.monotonic(), self._boot)
+
+
+def _secret(account: Account) -> tuple[str, str]:
+    return account.username, account.secret
 
 
 def _boot_id() -> str:

@@ -12,14 +12,15 @@ import contextlib
 import hashlib
 import hmac
 import os
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, TypeVar
+
+from cctv_images.acquire.refusal_file import create, prepare
 
 T = TypeVar("T")
 
@@ -33,20 +34,8 @@ ANSWERS_FOR_S = 60.0
 LEASE_S = 120.0
 """An offer pending for longer is taken for refused, however alive its process."""
 BUSY_S = 5.0
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS device (host TEXT PRIMARY KEY, scheme TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS account (
-    id INTEGER PRIMARY KEY, host TEXT NOT NULL, username TEXT NOT NULL, secret BLOB NOT NULL,
-    proven INTEGER NOT NULL DEFAULT 0, final INTEGER NOT NULL DEFAULT 0, UNIQUE (host, username, secret)) STRICT;
-CREATE TABLE IF NOT EXISTS offer (
-    id INTEGER PRIMARY KEY, account INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
-    state TEXT NOT NULL, asker TEXT NOT NULL, owner TEXT NOT NULL,
-    wall REAL NOT NULL, mono REAL NOT NULL, boot TEXT NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS offer_account ON offer (account);
-"""
-# offer.state: pending, refused, forgiven (refused, and the account accepted since), unanswered
+EVERYWHERE = "*"
+"""Stands for a host where a secret is withheld from all devices."""
 
 Verdict = Literal["accepted", "refused", "answered", "unanswered"]
 
@@ -83,6 +72,8 @@ class Withheld:
     seconds: float
     counts: bool = True
     final: bool = False
+    everywhere: bool = False
+    """Refused by so many devices that its password has probably been changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +127,10 @@ class RefusalCount:
         """Accepted before and nothing against it since: for when the file can be read but not written."""
         return self._read(lambda db: self._untroubled(db, account, now))
 
+    def withhold(self, account: Account, now: Moment) -> Future[None]:
+        """From all devices, for an hour: its password has probably been changed."""
+        return self._write(lambda db: self._withhold(db, account, now))
+
     def clear(self, host: str, username: str | None) -> Future[None]:
         """Forgets refusals (of all accounts where username is None) and the scheme. What is in flight stays."""
         return self._write(lambda db: _clear(db, host, username))
@@ -157,6 +152,10 @@ class RefusalCount:
         self, db: sqlite3.Connection, account: Account, asker: str, now: Moment, waited: bool
     ) -> Granted | Withheld | InFlight:
         id_, proven, final = self._find(db, account) or self._add(db, account)
+        if changed := self._find(db, replace(account, host=EVERYWHERE)):
+            left = max((offer.left for offer in _offers(db, changed[0], now)), default=0.0)
+            if left > 0:
+                return Withheld(left, counts=False, everywhere=True)
         offers = _offers(db, id_, now)
         _prune(db, offers, proven)
         offers = [offer for offer in offers if offer.left > 0 or offer.state == "refused"]
@@ -184,6 +183,12 @@ class RefusalCount:
                 db.execute("UPDATE account SET proven = 0, final = 1 WHERE id = ?", (id_,))
         elif verdict == "unanswered" and not proven:
             _record(db, id_, "unanswered", asker, self._owner, now)
+
+    def _withhold(self, db: sqlite3.Connection, account: Account, now: Moment) -> None:
+        account = replace(account, host=EVERYWHERE)
+        id_, _, _ = self._find(db, account) or self._add(db, account)
+        db.execute("DELETE FROM offer WHERE account = ?", (id_,))
+        _record(db, id_, "refused", "", self._owner, now)
 
     def _untroubled(self, db: sqlite3.Connection, account: Account, now: Moment) -> bool:
         found = self._find(db, account)
@@ -252,10 +257,10 @@ class RefusalCount:
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
             if self._path is not None:
-                _create(self._path)
+                create(self._path)
             db = sqlite3.connect(self._path or ":memory:", timeout=BUSY_S, isolation_level=None)
             try:
-                _prepare(db)
+                prepare(db)
             except sqlite3.Error:
                 db.close()
                 raise
@@ -269,25 +274,6 @@ class RefusalCount:
             self._db = None
         elif self._db is not None:
             self._db.rollback()
-
-
-def why(error: Exception) -> str:
-    """The reason why the count cannot be kept, in words for the operator."""
-    if isinstance(error, sqlite3.Error):
-        name = getattr(error, "sqlite_errorname", "")
-        return next((words for begin, words in REASONS.items() if name.startswith(begin)), "damaged")
-    return os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else "damaged"
-
-
-REASONS = {
-    "SQLITE_FULL": "disk full",
-    "SQLITE_BUSY": "locked",
-    "SQLITE_LOCKED": "locked",
-    "SQLITE_READONLY": "read-only",
-    "SQLITE_CANTOPEN": "cannot be opened",
-    "SQLITE_PERM": "no permission",
-    "SQLITE_IOERR": "disk error",
-}
 
 
 def _withheld(offers: list[_Offer], proven: bool, final: bool, asker: str, waited: bool) -> Withheld | None:
@@ -349,34 +335,13 @@ def _clear(db: sqlite3.Connection, host: str, username: str | None) -> None:
     db.executemany("DELETE FROM offer WHERE id = ?", gone)
     db.execute(f"UPDATE account SET final = 0 WHERE id IN ({chosen})", named)  # noqa: S608
     db.execute("DELETE FROM device WHERE host = :host", named)
+    named_so = chosen.replace("SELECT id", "SELECT username")
+    changed = f"SELECT id FROM account WHERE host = :all AND username IN ({named_so})"  # noqa: S608
+    db.execute(f"DELETE FROM offer WHERE account IN ({changed})", named | {"all": EVERYWHERE})  # noqa: S608
 
 
 def _remember_scheme(db: sqlite3.Connection, host: str, scheme: str) -> None:
     db.execute("INSERT OR REPLACE INTO device (host, scheme) VALUES (?, ?)", (host, scheme))
-
-
-def _create(path: Path) -> None:
-    """An empty file that only its owner reads. Made by root (`probe` by hand) it belongs to the folder's owner, else
-    the service could not use it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        try:
-            if os.geteuid() == 0:
-                folder = path.parent.stat()
-                os.fchown(file, folder.st_uid, folder.st_gid)
-        finally:
-            os.close(file)
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'offer'").fetchone():
-        return
-    db.execute("BEGIN IMMEDIATE")
-    for statement in SCHEMA.split(";"):
-        db.execute(statement)
-    db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (secrets.token_bytes(16),))
-    db.execute("COMMIT")
 
 
 def _alive(owner: str) -> bool:

@@ -18,7 +18,7 @@ import sys
 from multidict import CIMultiDict
 
 from cctv_images.acquire.chunks import Chunks
-from cctv_images.acquire.classify import connecting, unanswered_connection
+from cctv_images.acquire.classify import connecting, not_pinned, unanswered_connection
 from cctv_images.acquire.exchange import HEADERS, Asking, ClosedEarly
 from cctv_images.acquire.fence import Fence
 from cctv_images.acquire.handler import MAX_INTERIM
@@ -51,7 +51,7 @@ class TolerantWay:
         self._connect_s = connect_s
 
     async def ask(self, asking: Asking) -> TolerantReply:
-        wire = await self._connect(asking)
+        wire = await self.connect(asking)
         try:
             wire.write(_request(asking))
             return await _read_head(wire)
@@ -62,7 +62,8 @@ class TolerantWay:
             wire.close()
             raise
 
-    async def _connect(self, asking: Asking) -> Wire:
+    async def connect(self, asking: Asking) -> Wire:
+        """A connection to the asked place, within the fence. Raises CameraError."""
         place = asking.place
         trust = await self._trust.get(asking.tls) if place.scheme == "https" else None
         limit = asyncio.timeout(self._connect_s)
@@ -89,9 +90,10 @@ class TolerantWay:
             raise
         if trust is not None and trust.pin is not None:
             shown = transport.get_extra_info("ssl_object").getpeercert(binary_form=True) or b""
-            if hashlib.sha256(shown).digest() != trust.pin:
+            fingerprint = hashlib.sha256(shown).digest()
+            if fingerprint != trust.pin:
                 wire.close()
-                raise CameraError(ErrorState.TLS, "the certificate is not the pinned one")
+                raise not_pinned(fingerprint)
         return wire
 
     async def _reach(self, host: str, port: int) -> socket.socket:
@@ -167,8 +169,11 @@ def _request(asking: Asking) -> bytes:
     fields = {"Host": asking.place.authority, **HEADERS, "Connection": "close"}
     if asking.authorization is not None:
         fields["Authorization"] = asking.authorization
-    lines = [f"GET {asking.place.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+    fields.update(asking.headers)
+    if asking.body:
+        fields["Content-Length"] = str(len(asking.body))
+    lines = [f"{asking.method} {asking.place.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + asking.body
 
 
 async def _read_head(wire: Wire) -> TolerantReply:

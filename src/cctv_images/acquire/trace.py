@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import quote, quote_plus
 
 from cctv_images.errors import plain
 
@@ -29,10 +30,16 @@ class Step:
 class Trace:
     steps: list[Step] = field(default_factory=list)
     _begin: float = field(default_factory=time.perf_counter)
+    _secrets: set[str] = field(default_factory=set, repr=False)
+
+    def hide(self, secret: str) -> None:
+        """From now on: cameras echo what they are sent."""
+        self._secrets.add(secret)
 
     def add(self, phase: str, text: str, lines: Iterable[str] = ()) -> None:
         at_ms = (time.perf_counter() - self._begin) * 1000
-        self.steps.append(Step(at_ms, phase, plain(text), tuple(plain(line) for line in lines)))
+        shown = [plain(veiled(line, *self._secrets)) for line in (text, *lines)]
+        self.steps.append(Step(at_ms, phase, shown[0], tuple(shown[1:])))
 
 
 def shown_target(target: str) -> str:
@@ -40,6 +47,14 @@ def shown_target(target: str) -> str:
     return _SECRET_IN_QUERY.sub(r"\1=***", target[:MAX_SHOWN])
 
 
+def veiled(text: str, *secrets: str) -> str:
+    """Text without the secrets, as they are or as URLs spell them."""
+    for secret in filter(None, secrets):
+        for spelling in {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}:
+            text = text.replace(spelling, "***")
+    return text
+
+
 def shown_headers(headers: Iterable[tuple[str, str]]) -> list[str]:
     """Header lines; login values and cookies hidden."""
-    return [f"{name}: {'***' if name.lower() in _SECRET_HEADERS else value}" for name, value in headers]
+    return [f"{name}: {'***' if name.lower() in _SECRET_HEADERS else shown_target(value)}" for name, value in headers]

@@ -38,6 +38,17 @@ class Wire(asyncio.Protocol):
         self._broken = error is not None
         self._arrived.set()
 
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    @property
+    def between(self) -> tuple[str, str]:
+        """The IP addresses of this side and of the other."""
+        assert self._transport is not None
+        local, peer = (self._transport.get_extra_info(name) for name in ("sockname", "peername"))
+        return str(local[0]), str(peer[0])
+
     def write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)

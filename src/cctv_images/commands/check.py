@@ -11,6 +11,7 @@ from typing import Any
 from cctv_images.clock import RealClock
 from cctv_images.commands import surroundings
 from cctv_images.commands.common import be_quiet, env_file, print_json, run_async, say, settings_for
+from cctv_images.commands.mismatch import find_makes, write_corrections
 from cctv_images.commands.online import Online, show_online, try_online
 from cctv_images.config.values import length
 from cctv_images.errors import EX_BAD, EX_OK, ConfigError, plain
@@ -37,6 +38,10 @@ class Report:
 
 def check(args: argparse.Namespace) -> int:
     be_quiet()
+    if args.find and not args.online:
+        args.usage_error("--find goes with --online")
+    if args.csv and not args.find:
+        args.usage_error("--csv goes with --find")
     try:
         report = run_async(_check(args))
     except ConfigError as exc:
@@ -65,6 +70,10 @@ async def _check(args: argparse.Namespace) -> Report:
     if args.online:
         cameras = list(report.inventory.cameras.values()) if report.inventory else []
         report.online = await try_online(settings, cameras)
+        if args.find:
+            report.online.mismatches = await find_makes(settings, report.online.answers)
+        if args.csv:
+            write_corrections(args.csv, report.online.mismatches)
     return report
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import structlog
 import uvloop
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cctv_images.settings import Settings, load_settings, scrub_environment
 
@@ -51,6 +52,14 @@ def _drop(_logger: object, _level: str, _event: object) -> Any:
 def console() -> Console:
     """For tables. Nothing from a camera is read as markup; nothing is cut where no terminal says how wide."""
     return Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 400)
+
+
+def progress(doing: str) -> Progress | None:
+    """On standard error, and only for eyes."""
+    if not sys.stderr.isatty():
+        return None
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def say(text: str) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
+from cctv_images.commands import mismatch
 from cctv_images.commands.asking import Answer, Asker, asker
-from cctv_images.commands.common import console, say
+from cctv_images.commands.common import console, progress, say
+from cctv_images.commands.find import Finding
 from cctv_images.errors import ErrorState, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.publish import open_store
@@ -34,6 +34,8 @@ class Online:
     store: list[str] = field(default_factory=list)
     """What the store lacks, as sentences."""
     answers: list[Answer] = field(default_factory=list)
+    mismatches: list[Finding] | None = None
+    """What was looked for after not_found; None = nothing was."""
 
     @property
     def failing(self) -> list[Answer]:
@@ -44,7 +46,9 @@ class Online:
         return not self.store and not self.failing
 
     def document(self) -> dict[str, Any]:
-        return {"store": {"ok": not self.store, "problems": self.store}, "cameras": [_camera(a) for a in self.answers]}
+        found = {} if self.mismatches is None else {"model_mismatch": [mismatch.document(f) for f in self.mismatches]}
+        cameras = [_camera(answer) for answer in self.answers]
+        return {"store": {"ok": not self.store, "problems": self.store}, "cameras": cameras} | found
 
 
 def _camera(answer: Answer) -> dict[str, Any]:
@@ -64,7 +68,7 @@ def _camera(answer: Answer) -> dict[str, Any]:
 async def try_online(settings: Settings, cameras: Sequence[Camera]) -> Online:
     """Raises ConfigError for a store that cannot be opened, CommandError where logins cannot be counted."""
     online = Online(await _try_store(settings))
-    bar = _progress()
+    bar = progress("asking")
     with bar or nullcontext():
         task = bar.add_task("cameras", total=len(cameras)) if bar else None
         async with asker(settings) as asking:
@@ -96,14 +100,6 @@ async def _ask_all(asking: Asker, cameras: Sequence[Camera], bar: Progress | Non
     return list(await asyncio.gather(*(ask(camera) for camera in cameras)))
 
 
-def _progress() -> Progress | None:
-    """On standard error, and only for eyes."""
-    if not sys.stderr.isatty():
-        return None
-    columns = (TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
 def show_online(online: Online) -> None:
     say(f"store      {'takes, gives back and deletes a canary' if not online.store else 'fails:'}")
     for problem in online.store:
@@ -120,6 +116,8 @@ def show_online(online: Online) -> None:
             out.print(Text(f"  {answer.camera.camera_id:<20} {plain(answer.error.detail) if answer.error else ''}"))
         if len(answers) > SHOWN:
             out.print(f"  … and {len(answers) - SHOWN} more; --json lists them all")
+    for line in mismatch.shown(online.mismatches):
+        out.print(Text(line))
 
 
 def _by_make(answers: Sequence[Answer]) -> Table:

@@ -14,13 +14,16 @@ from cctv_images.clock import RealClock
 from cctv_images.commands import CommandError
 from cctv_images.commands.asking import Answer, asker
 from cctv_images.commands.common import be_quiet, print_json, run_async, say, settings_for
-from cctv_images.errors import EX_BAD, EX_OK, plain
+from cctv_images.commands.find import Finding, finder, inventory_lines, shown
+from cctv_images.errors import EX_BAD, EX_OK, ConfigError, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.parse import Inventory, parse
 from cctv_images.inventory.source import InventoryUnavailable
 from cctv_images.parts import inventory_source
 from cctv_images.settings import Settings
 
+FINDING = "pelco"
+"""A model that an address can stand with until its own is found."""
 AD_HOC = "probe"
 """The camera_id of a camera that stands in no inventory."""
 
@@ -31,6 +34,10 @@ def probe(args: argparse.Namespace) -> int:
     be_quiet()
     optional = {"CCTV_STORE", "CCTV_INVENTORY"} if args.address else {"CCTV_STORE"}
     settings = settings_for(args, optional)
+    if args.credentials is not None and args.credentials not in settings.credentials:
+        raise ConfigError(f"--credentials {plain(args.credentials)}: not among CCTV_CREDENTIALS.")
+    if args.find:
+        return _find(args, settings)
     answer = run_async(_probe(args, settings))
     if args.output and answer.picture is not None:
         _write(args.output, answer.picture.data)
@@ -39,12 +46,40 @@ def probe(args: argparse.Namespace) -> int:
 
 
 async def _probe(args: argparse.Namespace, settings: Settings) -> Answer:
-    if args.address:
-        camera = _ad_hoc(args.address, args.model, settings)
-    else:
-        camera = await _of_inventory(args.camera_id, settings)
+    camera = await _camera(args, settings)
     async with asker(settings) as asking:
         return await asking.ask(camera, explain=True)
+
+
+async def _camera(args: argparse.Namespace, settings: Settings) -> Camera:
+    if not args.address:
+        camera = await _of_inventory(args.camera_id, settings)
+    else:
+        camera = _ad_hoc(args.address, FINDING if args.find else args.model, settings)
+    return replace(camera, credentials=args.credentials) if args.credentials else camera
+
+
+def _find(args: argparse.Namespace, settings: Settings) -> int:
+    async def find() -> Finding:
+        camera = await _camera(args, settings)
+        if camera.scheme == "rtsp":
+            raise CommandError("--find asks for stills: give the address without rtsp://.")
+        async with finder(settings) as finding:
+            return await finding.find(camera, offer=camera.credentials is not None)
+
+    finding = run_async(find())
+    camera = finding.camera
+    address = args.address or (f"{camera.host}:{camera.port}" if camera.port else camera.host)
+    rows = inventory_lines(finding, address, camera.credentials) if finding.recipe else []
+    picture = finding.answer.picture if finding.recipe and finding.answer else None
+    if args.output and picture is not None:
+        _write(args.output, picture.data)
+    if args.json:
+        print_json(finding.document() | {"inventory": rows})
+    else:
+        for line in [*shown(finding), *(["", "For the inventory:", "", *rows] if rows else [])]:
+            say(line)
+    return EX_OK if finding.recipe else EX_BAD
 
 
 def _ad_hoc(address: str, model: str | None, settings: Settings) -> Camera:

@@ -35,6 +35,8 @@ class Rules:
     """The names in CCTV_CREDENTIALS."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """CCTV_INVENTORY_COLUMNS: canonical column → the source's column."""
+    objection: Callable[[Camera], str | None] = lambda camera: None
+    """Why a camera cannot be asked although its row is sound: a part of a sentence."""
     shortest_interval_s: float = 1.0
     """A row's own interval may not be shorter: what all attempts of one cycle may take."""
 
@@ -75,6 +77,8 @@ def check_row(row: Row, rules: Rules) -> Camera | list[str]:
         interval_s=problems.attempt(_interval, row.text("interval"), rules),
         tls=problems.attempt(_tls, row.text("tls")) or "verify",
     )
+    if not problems and (objection := rules.objection(camera)):
+        problems.append(objection)
     return list(problems) or camera
 
 

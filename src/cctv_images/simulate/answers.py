@@ -92,8 +92,16 @@ def error(asked: Asked, status: str, *headers: str, detail: str = "") -> list[St
         case "xml":
             return whole(asked, response_status(asked.target, 4, words), *headers, status=status, content_type=_XML)
         case "json":
-            said = json.dumps([{"cmd": "Snap", "code": 1, "error": {"detail": words, "rspCode": -int(code)}}]).encode()
+            known = {"401": (-6, "please login first"), "503": (-5, "max session")}
+            number, words = known.get(code, (-int(code), words))
+            said = json.dumps([{"cmd": "Snap", "code": 1, "error": {"detail": words, "rspCode": number}}]).encode()
+            status = "200 OK" if code in known else status
             return whole(asked, said, *headers, status=status, content_type="text/html")
+        case "acti" if code in ("401", "403"):
+            return whole(asked, b"ERROR: account or password is wrong\r\n", content_type="text/plain")
+        case "foscam" if code in ("401", "403"):
+            said = b"<CGI_Result>\n    <result>-2</result>\n</CGI_Result>\n"
+            return whole(asked, said, content_type="text/plain")
         case "text":
             said = f"Error\r\n{words}\r\n".encode()
             return whole(asked, said, *headers, status=status, content_type="text/plain;charset=utf-8")
@@ -202,6 +210,11 @@ def _xml_200(asked: Asked) -> list[Step]:
     return whole(asked, said, content_type=_XML)
 
 
+def _other_path_xml(asked: Asked) -> list[Step]:
+    said = response_status(asked.target, 6, "Invalid XML Content", "badXmlContent")
+    return whole(asked, said, content_type=_XML)
+
+
 def _body(
     change: Callable[[bytes], bytes], content_type: str | None = "image/jpeg"
 ) -> Callable[[Asked], Iterable[Step]]:
@@ -280,6 +293,7 @@ SCRIPTS: dict[Fault, Callable[[Asked], Iterable[Step]]] = {
     Fault.PNG_BOMB: lambda a: whole(a, _png_bomb(), content_type="image/png"),
     Fault.LOGIN_PAGE: _said(_LOGIN_PAGE, "text/html"),
     Fault.XML_200: _xml_200,
+    Fault.OTHER_PATH_XML: _other_path_xml,
     Fault.EMPTY: _said(b"", "image/jpeg"),
     Fault.HTML_AS_JPEG: _said(_LOGIN_PAGE, "image/jpeg"),
     Fault.TRUNCATED: _body(jpeg.half),
@@ -320,6 +334,9 @@ SCRIPTS: dict[Fault, Callable[[Asked], Iterable[Step]]] = {
     Fault.CHARSET: _body(bytes, "image/jpeg;charset=utf-8"),
     Fault.NO_TYPE: _body(bytes, None),
     Fault.ODD_TYPE: _body(bytes, "jpeg"),
+    Fault.JPG_TYPE: _body(bytes, "image/jpg"),
+    Fault.BLACK: _body(bytes),
+    Fault.STUCK: still,
     Fault.MOVED: _redirect(MOVED + "{target}"),
     Fault.SLOW: lambda a: [2.0, *still(a)],
 }
@@ -331,5 +348,11 @@ BEFORE_LOGIN = frozenset({
 })  # fmt: skip
 """Faults that show before the camera looks at a login."""
 
-FORMS = {Fault.PNG: "png", Fault.WEBP: "webp", Fault.PROGRESSIVE: "progressive", Fault.GREY: "grey"}
+FORMS = {
+    Fault.PNG: "png",
+    Fault.WEBP: "webp",
+    Fault.PROGRESSIVE: "progressive",
+    Fault.GREY: "grey",
+    Fault.BLACK: "black",
+}
 """Faults that are another form of the same picture."""

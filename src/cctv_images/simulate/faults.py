@@ -69,6 +69,7 @@ class Fault(StrEnum):
     PNG_BOMB = "png_bomb"
     LOGIN_PAGE = "login_page"
     XML_200 = "xml_200"
+    OTHER_PATH_XML = "other_path_xml"
     EMPTY = "empty"
     HTML_AS_JPEG = "html_as_jpeg"
     TRUNCATED = "truncated"
@@ -105,6 +106,9 @@ class Fault(StrEnum):
     CHARSET = "charset"
     NO_TYPE = "no_type"
     ODD_TYPE = "odd_type"
+    JPG_TYPE = "jpg_type"
+    BLACK = "black"
+    STUCK = "stuck"
     MOVED = "moved"
     SLOW = "slow"
 
@@ -178,6 +182,9 @@ FAULTS: dict[Fault, FaultFacts] = {
     Fault.PNG_BOMB: FaultFacts(_E.TOO_LARGE, "a small PNG of 12000 x 12000 pixels"),
     Fault.LOGIN_PAGE: FaultFacts(_E.NOT_AN_IMAGE, "a login page with status 200"),
     Fault.XML_200: FaultFacts(_E.NOT_AN_IMAGE, "an XML error with status 200", recipe="hikvision"),
+    Fault.OTHER_PATH_XML: FaultFacts(
+        _E.NOT_FOUND, "is a recorder that wants another path, and says so in XML", recipe="hikvision"
+    ),
     Fault.EMPTY: FaultFacts(_E.NOT_AN_IMAGE, "200 and nothing"),
     Fault.HTML_AS_JPEG: FaultFacts(_E.NOT_AN_IMAGE, "HTML that calls itself image/jpeg"),
     Fault.TRUNCATED: FaultFacts(_E.TRUNCATED, "half a picture with a matching length"),
@@ -212,6 +219,9 @@ FAULTS: dict[Fault, FaultFacts] = {
     Fault.CHARSET: FaultFacts(None, "image/jpeg;charset=utf-8"),
     Fault.NO_TYPE: FaultFacts(None, "no content type"),
     Fault.ODD_TYPE: FaultFacts(None, "calls it just jpeg"),
+    Fault.JPG_TYPE: FaultFacts(None, "calls it image/jpg"),
+    Fault.BLACK: FaultFacts(None, "a black picture"),
+    Fault.STUCK: FaultFacts(None, "the same picture for ever"),
     Fault.MOVED: FaultFacts(None, "sends to another path of its own"),
     Fault.SLOW: FaultFacts(None, "takes two seconds when healthy"),
     Fault.FLAPPING: FaultFacts(None, "three pictures, six times nothing, and so on"),

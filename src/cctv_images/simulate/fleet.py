@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +20,9 @@ _STREETS = (
     "Red River St", "Barton Springs Rd", "Manor Rd", "Slaughter Ln", "Parmer Ln", "Koenig Ln", "Anderson Ln",
     "Cesar Chavez St", "45th St", "William Cannon Dr", "Braker Ln",
 )  # fmt: skip
+_OTHERWISE_MEANT = (Fault.NO_CHALLENGE, Fault.MOVED, Fault.LOGIN_PAGE, Fault.HTML_AS_JPEG, Fault.EMPTY)
+"""Faults that mean something else on makes with a login of their own: it follows no redirect, and what is no picture is
+a refusal."""
 _ODD_PASSWORDS = ('zoo-p@ss:w"rd', "zoo-50%&more=/?#", "zoo back\\slash", "zoo-pässwörd")
 
 
@@ -48,6 +52,20 @@ class SimulatedCamera:
     """Path in its address, for recipes that have none of their own."""
     targets: frozenset[str] = frozenset()
     """Paths with their queries that it answers, as they are sent."""
+
+    @property
+    def template(self) -> str:
+        """The target with places for a login, where the make wants it there."""
+        return next((target for target in self.targets if "{password}" in target), "")
+
+    def has_path(self, target: str) -> bool:
+        return target.partition("?")[0] in {known.partition("?")[0] for known in self.targets}
+
+    def seen(self, target: str) -> str:
+        """What a logged-in request asks for: its target without what the login has added to it."""
+        if self.persona.sessions is not None:
+            return re.sub(r"&(?:token|user|password)=[^&]*", "", target)
+        return self.template if self.template and self.has_path(target) else target
 
     @property
     def model(self) -> str:
@@ -98,6 +116,8 @@ def resident(
     rng = rng or random.Random(number)
     one, other = rng.sample(_STREETS, 2)
     path = persona.path or RECIPES[persona.recipe].target(Camera("", persona.recipe))
+    if persona.onvif is not None:
+        path = persona.onvif.still
     camera = SimulatedCamera(
         camera_id or f"zoo-{number + 1:04d}",
         host(number),
@@ -130,8 +150,12 @@ def _account(persona: Persona, number: int) -> tuple[str, Account]:
 def _suited(persona: Persona, fault: Fault) -> Persona:
     """The persona itself, or the nearest one that can show the fault."""
     facts = FAULTS[fault]
+    if (persona.rtsp or persona.pause_s) and fault is not Fault.NONE:  # told by HTTP, and in one attempt
+        persona = of_recipe(persona.recipe)[0]
     if facts.recipe is not None and persona.recipe != facts.recipe:
         persona = of_recipe(facts.recipe)[0]
+    if fault in _OTHERWISE_MEANT and persona.login is not None and not persona.login.challenges:
+        return of_recipe("hikvision")[0]
     if facts.login and persona.login is None:
         return next((p for p in of_recipe(persona.recipe) if p.login is not None), of_recipe("hikvision")[0])
     return persona

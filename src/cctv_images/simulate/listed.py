@@ -106,7 +106,7 @@ def _animal(number: int, camera: Camera, fault: Fault, path: str | None) -> Simu
             camera.latitude or 0.0,
             camera.longitude or 0.0,
             path=path,
-            targets=frozenset({RECIPES[camera.recipe].target(camera)}),
+            targets=frozenset({persona.onvif.still if persona.onvif else RECIPES[camera.recipe].target(camera)}),
         ),
         number,
     )

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from urllib.parse import unquote
 
 _PART = re.compile(r'([A-Za-z0-9_-]+)=("(?:[^"\\]|\\.)*"|[^\s,]*)')
 Hash = Callable[[str], str]
@@ -22,6 +23,7 @@ _HASHES: dict[str, Hash] = {
 }
 _REMEMBERED_NONCES = 32
 _LOCK_WINDOW_S = 1800.0
+_BAR_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,14 @@ class LoginStyle:
     """Closes without an answer when Basic arrives unasked (Hikvision)."""
     lock_after: int | None = None
     """Refused offers within 30 minutes after which the account is locked for 30 minutes."""
+    admin_lock_after: int | None = None
+    """The same for offers of the user admin (Hikvision); None = no other."""
+    lock_by_address: bool = False
+    """Locks the caller out, not the account (Hikvision)."""
+    lock_per_second: int | None = None
+    """Refused offers within a second after which the caller is barred for ten (Axis; both numbers assumed)."""
+    query: bool = False
+    """The login stands in the query; there are no challenges."""
     lock_renews: bool = False
     """Each attempt during the lock starts it anew (Dahua)."""
 
@@ -64,7 +74,9 @@ DIGEST_AND_BASIC = LoginStyle((*DIGEST.challenges, *BASIC.challenges))
 BASIC_AND_DIGEST = LoginStyle((*BASIC.challenges, *DIGEST.challenges))
 BASIC_AND_DIGEST_IN_ONE = LoginStyle((", ".join(BASIC_AND_DIGEST.challenges),))
 DIGEST_AND_BASIC_IN_ONE = LoginStyle((", ".join(DIGEST_AND_BASIC.challenges),))
+AXIS = LoginStyle(DIGEST_AND_BASIC.challenges, lock_per_second=3)
 AVTECH = LoginStyle(('Digest realm="AVTECH", nonce="{nonce}"', 'Basic realm="AVTECH"'))
+AVTECH_REVERSED = LoginStyle(AVTECH.challenges[::-1])
 CAPITALS = LoginStyle(('Digest Realm="camera", Nonce="{nonce}", Qop="auth"',))
 FOREIGN_REALM = LoginStyle(('Digest realm="Skåbu", qop="auth", nonce="{nonce}"',))
 SONY = LoginStyle(('Digest realm="onvif device", qop="auth,auth-int", nonce="{nonce}", opaque="2d4"',))
@@ -80,14 +92,27 @@ HIKVISION = LoginStyle(
     path_bound=True,
     mute_on_unasked_basic=True,
     lock_after=5,
+    admin_lock_after=7,
+    lock_by_address=True,
 )
-HIKVISION_SHA256 = LoginStyle(('Digest realm="IP Camera(C1234)", nonce="{nonce}", algorithm="SHA-256"',), lock_after=5)
+HIKVISION_BASIC = LoginStyle(('Basic realm="DS-2CD2132-I"',), lock_after=5, admin_lock_after=7, lock_by_address=True)
+HIKVISION_SHA256 = LoginStyle(
+    ('Digest realm="IP Camera(C1234)", nonce="{nonce}", algorithm="SHA-256", stale="FALSE"',),
+    lock_after=5,
+    admin_lock_after=7,
+    lock_by_address=True,
+)
 MD5_AND_SHA256 = LoginStyle(
     (
         'Digest realm="camera", qop="auth", nonce="{nonce}", algorithm=MD5',
         'Digest realm="camera", qop="auth", nonce="{nonce}", algorithm=SHA-256',
     )
 )
+
+
+QUERY = LoginStyle((), query=True)
+QUERY_LOCKS = LoginStyle((), query=True, lock_after=5)
+TOKEN = LoginStyle((), lock_after=5)
 
 
 class Verdict(Enum):
@@ -124,8 +149,12 @@ class Gatekeeper:
     clock: Callable[[], float]
     counts: LoginCounts = field(default_factory=LoginCounts)
     locked_until: float = 0.0
+    caller: str = ""
+    """Address of whom is answered now."""
+    _barred: dict[str, float] = field(default_factory=dict)
+    """Caller -> until when."""
     _nonces: OrderedDict[str, tuple[str, int]] = field(default_factory=OrderedDict)
-    _refusals: list[float] = field(default_factory=list)
+    _refusals: dict[str, list[float]] = field(default_factory=dict)
     _basic_asked: bool = False
 
     def challenges(self, target: str, *, stale: bool = False) -> list[str]:
@@ -135,7 +164,8 @@ class Gatekeeper:
             self._nonces.popitem(last=False)
         self._basic_asked = self.style.basic
         shown = f'nonce="{nonce}"' + (", stale=true" if stale else "")
-        return [c.replace('nonce="{nonce}"', shown).replace("{nonce}", nonce) for c in self.style.challenges]
+        asked = [c.replace(', stale="FALSE"', "") if stale else c for c in self.style.challenges]
+        return [c.replace('nonce="{nonce}"', shown).replace("{nonce}", nonce) for c in asked]
 
     def check(self, method: str, target: str, authorization: str | None) -> Verdict:
         if authorization is None:
@@ -148,15 +178,31 @@ class Gatekeeper:
             return self.refuse()
         return self._check_digest(method, target, rest)
 
+    def check_query(self, template: str, target: str) -> Verdict:
+        """template: the target with {username} and {password} in it."""
+        pattern = re.escape(template).replace(r"\{username\}", "(?P<u>[^&]*)").replace(r"\{password\}", "(?P<p>[^&]*)")
+        found = re.fullmatch(pattern, target)
+        if found is None:
+            return Verdict.LOCKED if self.locked else Verdict.ASKED
+        return self.check_plain(unquote(found["u"]), unquote(found["p"]))
+
+    def check_plain(self, username: str, password: str) -> Verdict:
+        self.counts.offers += 1
+        right = (username, password) == (self.username, self.password)
+        return Verdict.GRANTED if right and not self.locked else self.refuse()
+
     @property
     def locked(self) -> bool:
-        return self.clock() < self.locked_until
+        return self.clock() < max(self.locked_until, self._barred.get(self.caller, 0.0))
 
-    def lock(self) -> None:
-        self.locked_until = self.clock() + _LOCK_WINDOW_S
+    def lock(self, seconds: float = _LOCK_WINDOW_S) -> None:
+        if self.style.lock_by_address or self.style.lock_per_second:
+            self._barred[self.caller] = self.clock() + seconds
+        else:
+            self.locked_until = self.clock() + seconds
         self.counts.lockouts += 1
 
-    def refuse(self) -> Verdict:
+    def refuse(self, username: str = "") -> Verdict:
         """Counts a refused offer, and locks where the make does."""
         self.counts.refused += 1
         now = self.clock()
@@ -164,8 +210,13 @@ class Gatekeeper:
             if self.style.lock_renews:
                 self.locked_until = now + _LOCK_WINDOW_S
             return Verdict.LOCKED
-        self._refusals = [t for t in self._refusals if now - t < _LOCK_WINDOW_S] + [now]
-        if self.style.lock_after is not None and len(self._refusals) >= self.style.lock_after:
+        style = self.style
+        who = self.caller if style.lock_by_address or style.lock_per_second else ""
+        mine = self._refusals[who] = [t for t in self._refusals.get(who, []) if now - t < _LOCK_WINDOW_S] + [now]
+        limit = style.admin_lock_after if username == "admin" and style.admin_lock_after else style.lock_after
+        if style.lock_per_second and sum(now - t < 1.0 for t in mine) >= style.lock_per_second:
+            self.lock(_BAR_S)
+        elif limit is not None and len(mine) >= limit:
             self.lock()
         return Verdict.REFUSED
 
@@ -190,7 +241,7 @@ class Gatekeeper:
             return self.refuse()
         values = {k: _unquoted(v) for k, v in raw.items()}
         if not self._proves(method, target, values):
-            return self.refuse()
+            return self.refuse(values.get("username", ""))
         known = self._nonces.get(values.get("nonce", ""))
         if known is None or (self.style.path_bound and known[0] != target):
             return Verdict.STALE

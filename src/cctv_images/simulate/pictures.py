@@ -23,7 +23,7 @@ _MAX_CACHED = 256
 
 class Pictures(Protocol):
     def get(self, camera: SimulatedCamera, form: str = "jpeg") -> bytes | asyncio.Future[bytes]:
-        """The camera's picture now. form: jpeg, progressive, grey, png or webp."""
+        """The camera's picture now. form: jpeg, progressive, grey, black, png or webp."""
 
     def close(self) -> None: ...
 
@@ -103,6 +103,8 @@ def encoded(picture: Image.Image, form: str = "jpeg", quality: int = _QUALITY) -
             picture.save(out, "WEBP", quality=quality, method=0)
         case "grey":
             picture.convert("L").save(out, "JPEG", quality=quality)
+        case "black":
+            Image.new("RGB", picture.size).save(out, "JPEG", quality=quality)
         case _:
             picture.save(out, "JPEG", quality=quality, progressive=form == "progressive")
     return out.getvalue()

@@ -21,6 +21,7 @@ from cctv_images.simulate.faults import FAULTS, Fault
 from cctv_images.simulate.fleet import SimulatedCamera
 from cctv_images.simulate.login import Gatekeeper, LoginCounts
 from cctv_images.simulate.pictures import LivingPictures, Pictures
+from cctv_images.simulate.tokens import Desk
 from cctv_images.simulate.visit import Visit
 
 COLUMNS = ("camera_id", "address", "model", "name", "latitude", "longitude", "credentials")
@@ -55,6 +56,13 @@ class Resident:
     fault: Fault
     gatekeeper: Gatekeeper | None
     counts: Counts = field(default_factory=Counts)
+    desk: Desk | None = None
+    """Where a make gives tokens."""
+    now: Callable[[], float] = time.monotonic
+    unhurried_until: float = 0.0
+    """Seconds of the zoo's clock before which it gives no further picture, where its make takes its time."""
+    kept: bytes | asyncio.Future[bytes] | None = None
+    """The picture at which it is stuck."""
     turns: int = 0
     """Answers given since its fault was set: what faults in time go by."""
 
@@ -82,7 +90,7 @@ class Zoo:
         clock: Callable[[], float] = time.monotonic,
         each_address: bool = False,
     ) -> None:
-        self.residents = {c.camera_id: Resident(c, Fault.NONE, self._gatekeeper(c, clock)) for c in cameras}
+        self.residents = {c.camera_id: self._resident(c, clock) for c in cameras}
         self.pictures = pictures if pictures is not None else LivingPictures()
         self.port = port
         self.tls_port = 0
@@ -99,6 +107,11 @@ class Zoo:
         self._whole_loopback = not each_address
         for resident in self.residents.values():
             self._afflict(resident, resident.camera.fault)
+
+    def _resident(self, camera: SimulatedCamera, clock: Callable[[], float]) -> Resident:
+        limit = camera.persona.sessions
+        desk = Desk(limit) if limit is not None and camera.account is not None else None
+        return Resident(camera, Fault.NONE, self._gatekeeper(camera, clock), desk=desk, now=clock)
 
     @staticmethod
     def _gatekeeper(camera: SimulatedCamera, clock: Callable[[], float]) -> Gatekeeper | None:
