@@ -19,13 +19,13 @@ import structlog
 from cctv_images import __version__, parts
 from cctv_images.acquire.logins import Login
 from cctv_images.clock import RealClock
-from cctv_images.errors import EX_BAD, EX_OK, CameraError, ConfigError, StoreError, plain
+from cctv_images.errors import EX_BAD, EX_OK, CameraError, ConfigError, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.changes import Changes, ReloadRefused, changes
 from cctv_images.inventory.source import InventorySource, InventoryUnavailable, Loaded
 from cctv_images.process.fallback import load_fallback
 from cctv_images.process.verify import Verifier
-from cctv_images.publish import Publication, Publisher, Store, open_store
+from cctv_images.publish import Publisher, Store, open_store
 from cctv_images.publish.folder import FolderStore
 from cctv_images.records import CameraRecord, Fleet
 from cctv_images.removals import Removals
@@ -35,6 +35,7 @@ from cctv_images.settings import Settings, fingerprint, fingerprint_mistake, loa
 from cctv_images.states import Policy
 from cctv_images.uplink import UplinkGate
 from cctv_images.watch.control import ControlServer
+from cctv_images.watch.copies import Copies
 from cctv_images.watch.logs import hide_secrets
 from cctv_images.watch.server import WebServer
 from cctv_images.watch.systemd import Heartbeat, notify, service_gate
@@ -102,8 +103,6 @@ class Service:
         self._starting: asyncio.Task[Any] | None = None
         self._reloading = asyncio.Lock()
         self._stale_reason = ""
-        self._copies: FolderStore | None = None
-        self._copies_ok = True
 
     def heed_signals(self) -> None:
         """From the first moment: by default a SIGHUP would end the process, and a SIGTERM would not be a clean end."""
@@ -133,9 +132,10 @@ class Service:
         self.verifier = Verifier(settings.max_image_pixels)
         stack.callback(self.verifier.close)
         self.images = store.root if isinstance(store, FolderStore) else settings.state_dir / "current"
+        copies = None
         if settings.listen and not isinstance(store, FolderStore):
-            self._copies = await FolderStore.open(self.images.absolute())
-            stack.push_async_callback(self._copies.close)
+            copies = Copies(self.images, self._on_copies_trouble)
+            stack.callback(copies.close)
         self.tools = Tools(
             clock=clock,
             acquirer=self.acquirer,
@@ -149,7 +149,7 @@ class Service:
             attempts=settings.attempts,
             backoff_s=settings.backoff,
             timeout_s=settings.timeout,
-            keep_copy=self._keep_copy if self._copies else None,
+            keep_copy=copies.keep if copies else None,
         )
         self.roster = Roster(self.fleet, self.tools, settings.interval, clock.time() - clock.monotonic())
         self.rescue = Rescue(self.fleet, self.gate, self.roster, settings.revive_after)
@@ -418,17 +418,8 @@ class Service:
                 await self.roster.pay_debts()
                 await self.removals.work(self.fleet)
 
-    async def _keep_copy(self, publication: Publication) -> None:
-        """A copy for the page. That it fails is no reason to publish less."""
-        assert self._copies
-        try:
-            await self._copies.put(publication)
-        except StoreError as error:
-            if self._copies_ok:
-                log.warning("state_not_saved", detail=f"copies for the page: {error.detail}")
-            self._copies_ok = False
-        else:
-            self._copies_ok = True
+    def _on_copies_trouble(self, why: str) -> None:
+        log.warning("state_not_saved", detail=f"copies for the page: {why}")
 
     def image_path(self, camera_id: str) -> Path:
         return self.images / self.settings.key.format(camera_id=camera_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -61,8 +61,8 @@ class Tools:
     backoff_s: float
     timeout_s: float
     on_uplink: Callable[[str], None] = lambda event: None
-    keep_copy: Callable[[Publication], Awaitable[None]] | None = None
-    """Called with each object the store has taken, where the page cannot read the store itself."""
+    keep_copy: Callable[[str, bytes], None] | None = None
+    """Called with key and body of each object the store has taken, where the page cannot read the store itself."""
 
 
 class CameraWorker:
@@ -239,7 +239,7 @@ class CameraWorker:
         record.kind, record.captured_at = publication.kind, publication.captured_at
         record.expires_at, record.etag = receipt.expires_at, receipt.etag
         if tools.keep_copy:
-            await tools.keep_copy(publication)
+            tools.keep_copy(publication.key, publication.body)
         return True
 
     def _take(self, step: Step, done: CycleRecord) -> None:
