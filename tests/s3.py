@@ -104,7 +104,7 @@ class Weed:
             "-master.volumeSizeLimitMB=64",
             "-master.raftHashicorp",  # a restart takes 3 s with it, 18 s without
             "-master.telemetry=false",
-            "-volume.max=100",
+            "-volume.max=3000",  # each bucket takes seven, and the session has many buckets
             "-volume.preStopSeconds=0",
             "-filer",
             f"-filer.localSocket={self._folder / 'filer.sock'}",
