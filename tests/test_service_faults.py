@@ -196,6 +196,24 @@ async def test_a_state_folder_without_permission_is_refused_before_the_first_req
     assert done.lines == ["cctv-images: CCTV_STATE_DIR = closed: this user may not read and write there."]
 
 
+@needs("setpriv")
+async def test_a_store_folder_without_permission_is_named_by_check(program: Program) -> None:
+    (program.folder / "cameras.csv").write_text("camera_id,address\na,http://127.0.0.1:9/x.jpg\n")
+    store = program.folder / "store"
+    store.mkdir(mode=0o555)
+    done = await without_rights(program, "check")
+    assert done.code == 78
+    assert done.lines == [f"cctv-images: CCTV_STORE = {store}: this user may not write in {store}."]
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+async def test_a_store_folder_that_cannot_be_made_is_named_with_its_setting(program: Program, command: str) -> None:
+    (program.folder / "cameras.csv").write_text("camera_id,address\na,http://127.0.0.1:9/x.jpg\n")
+    done = await program(command, CCTV_STORE="file:///no/such/place/store")
+    assert done.code == 78
+    assert done.err.startswith("cctv-images: CCTV_STORE = file:///no/such/place/store: ")
+
+
 async def test_a_policy_of_keeping_pictures_forgets_what_an_older_one_still_owed(program: Program) -> None:
     async with healthy(1) as zoo:
         (program.folder / "cameras.csv").write_text(zoo.inventory_csv())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cctv_images.errors import ConfigError, plain
 from cctv_images.process.fallback import load_fallback
+from cctv_images.publish import parse_address
 from cctv_images.settings import Settings, fingerprint_mistake
 from cctv_images.watch.server import parse_listen
 
@@ -19,6 +20,7 @@ def mistakes(settings: Settings) -> list[str]:
     found = [
         fingerprint_mistake(settings),
         _fallback(settings),
+        _store(settings.store),
         _folder("CCTV_STATE_DIR", settings.state_dir),
         _log_file(settings.log_file),
         None if running else _listen(settings.listen),
@@ -44,6 +46,16 @@ def _fallback(settings: Settings) -> str | None:
     except ConfigError as exc:
         return str(exc)
     return None
+
+
+def _store(store: str) -> str | None:
+    """A folder that is there, or whose parent is: no further one is made, lest a disk be filled that is not mounted."""
+    folder = parse_address(store)
+    if not isinstance(folder, Path):
+        return None
+    if not folder.parent.exists():
+        return f"CCTV_STORE = {plain(store)}: the folder {plain(folder.parent)} does not exist."
+    return _folder("CCTV_STORE", folder)
 
 
 def _folder(name: str, folder: Path) -> str | None:

@@ -49,7 +49,10 @@ async def open_store(settings: StoreSettings, clock: Clock | None = None) -> Sto
     """Raises ConfigError for an address that cannot be one, with the nearest valid form. Asks the network nothing."""
     address = parse_address(settings.store)
     if isinstance(address, Path):
-        return await FolderStore.open(address, clock=clock)
+        try:
+            return await FolderStore.open(address, clock=clock)
+        except ConfigError as exc:
+            raise ConfigError(f"CCTV_STORE = {settings.store}: {exc}.") from None
     from cctv_images.publish.s3 import S3Store  # half a second of botocore that commands without a store do not need
 
     bucket, prefix = address
