@@ -154,6 +154,19 @@ async def test_an_unanswered_login_is_repeated_once_in_the_cycle() -> None:
         assert len(camera.offers) == 2
 
 
+async def test_a_camera_whose_answer_to_a_login_is_garbage_is_told_by_the_garbage_in_every_attempt() -> None:
+    async def script(talk: Talk) -> None:
+        await talk.say(b"\x00\x01garbage\r\n\r\n" if talk.authorization() else wants(DIGEST))
+
+    async with raw_camera(script) as camera, acquirer(default_login=login()) as fetcher:
+        cycle = FetchCycle()
+        for _ in range(3):
+            came = await outcome(fetcher, camera.camera(), cycle)
+            assert isinstance(came, CameraError)
+            assert came.state is ErrorState.BAD_RESPONSE
+        assert len(camera.offers) == 2
+
+
 async def test_a_camera_that_has_offered_digest_never_gets_basic() -> None:
     challenge = [DIGEST]
 

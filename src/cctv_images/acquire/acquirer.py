@@ -126,6 +126,7 @@ class Acquirer:
                 failure.__cause__ = error
             else:
                 failure.__context__ = None
+        cycle.why = failure.state
         if cycle.trace:
             cycle.trace.add("error", f"{failure.state}: {failure.detail}")
         raise failure.with_traceback(None)

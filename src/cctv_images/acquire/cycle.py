@@ -18,13 +18,16 @@ class FetchCycle:
     trace: Trace | None = None
     unanswered_offers: int = 0
     login_refused: bool = False
+    why: ErrorState | None = None
+    """How the last attempt failed."""
 
     def check_offer(self) -> None:
         """Raises CameraError where this cycle must not offer a login again."""
         if self.login_refused:
             raise CameraError(ErrorState.AUTH, "the login was refused in this cycle")
         if self.unanswered_offers >= MAX_UNANSWERED:
-            raise CameraError(ErrorState.DISCONNECTED, "the login was offered twice and never answered")
+            why = self.why or ErrorState.DISCONNECTED
+            raise CameraError(why, "the login was offered twice, and neither answer could be understood")
 
     def offered(self) -> None:
         self.unanswered_offers += 1

@@ -20,7 +20,10 @@ _STREETS = (
     "Red River St", "Barton Springs Rd", "Manor Rd", "Slaughter Ln", "Parmer Ln", "Koenig Ln", "Anderson Ln",
     "Cesar Chavez St", "45th St", "William Cannon Dr", "Braker Ln",
 )  # fmt: skip
-_OTHERWISE_MEANT = (Fault.NO_CHALLENGE, Fault.MOVED, Fault.LOGIN_PAGE, Fault.HTML_AS_JPEG, Fault.EMPTY)
+_OTHERWISE_MEANT = (
+    *(Fault.NO_CHALLENGE, Fault.MOVED, Fault.LOGIN_PAGE, Fault.HTML_AS_JPEG, Fault.EMPTY, Fault.NO_CONTENT),
+    *(Fault.REDIRECTED, Fault.REDIRECTED_METADATA, Fault.REDIRECTED_SCHEME, Fault.REDIRECT_LOOP),
+)
 """Faults that mean something else on makes with a login of their own: it follows no redirect, and what is no picture is
 a refusal."""
 _ODD_PASSWORDS = ('zoo-p@ss:w"rd', "zoo-50%&more=/?#", "zoo back\\slash", "zoo-pässwörd")
