@@ -61,13 +61,13 @@ async def test_beyond_the_budget_the_largest_body_ends_and_nobody_waits() -> Non
     async with (
         raw_camera(sends_half) as large,
         raw_camera(sends_little) as small,
-        acquirer(timeout_s=3.0, budget_bytes=2 * MIB) as fetcher,
+        acquirer(timeout_s=10.0, budget_bytes=2 * MIB) as fetcher,
     ):
         little = [asyncio.create_task(outcome(fetcher, small.camera(camera_id=f"s{n}"))) for n in range(5)]
         begun = time.monotonic()
         much = [asyncio.create_task(outcome(fetcher, large.camera(camera_id=f"l{n}"))) for n in range(6)]
-        done, _ = await asyncio.wait(much, timeout=1.5, return_when=asyncio.FIRST_COMPLETED)
-        assert time.monotonic() - begun < 1.5
+        done, _ = await asyncio.wait(much, timeout=6, return_when=asyncio.FIRST_COMPLETED)
+        assert time.monotonic() - begun < 6
         ended = [task.result() for task in done]
         assert ended
         assert all(isinstance(came, CameraError) and came.state is ErrorState.TOO_LARGE for came in ended)

@@ -14,7 +14,7 @@ from cctv_images.acquire.trace import shown_target
 def test_a_challenge_made_of_thousands_of_words_is_read_at_once(value: str) -> None:
     begun = time.perf_counter()
     parse_challenges([value] * 3)
-    assert time.perf_counter() - begun < 0.2
+    assert time.perf_counter() - begun < 1
 
 
 def test_bare_values_end_before_the_next_name() -> None:
@@ -25,6 +25,6 @@ def test_bare_values_end_before_the_next_name() -> None:
 def test_a_long_redirect_is_shown_at_once_and_short() -> None:
     begun = time.perf_counter()
     shown = shown_target("/?token=abc&" + "key" * 21_000 + "=abc")
-    assert time.perf_counter() - begun < 0.2
+    assert time.perf_counter() - begun < 1
     assert len(shown) <= 1000
     assert "abc" not in shown

@@ -122,14 +122,14 @@ async def test_names_that_hang_do_not_slow_other_cameras() -> None:
     async with (
         name_server(cam_example="127.0.0.1") as (_, address),
         raw_camera(picture) as camera,
-        acquirer(resolver=Resolver(1.0, [address]), timeout_s=4.0) as fetcher,
+        acquirer(resolver=Resolver(4.0, [address]), timeout_s=10.0) as fetcher,
     ):
         hung = [asyncio.create_task(failure(fetcher, at(f"hung{n}.example", camera_id=f"h{n}"))) for n in range(100)]
         await asyncio.sleep(0.05)
         begun = time.monotonic()
         for _ in range(10):
             assert isinstance(await outcome(fetcher, camera.camera(host="cam.example")), Still)
-        assert time.monotonic() - begun < 0.8
+        assert time.monotonic() - begun < 3.5
         assert {(await task).state for task in hung} == {ErrorState.DNS}
 
 

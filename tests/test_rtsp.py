@@ -344,13 +344,13 @@ async def test_hung_servers_hold_up_nobody() -> None:
     async with (
         raw_rtsp(hang) as (hung, _),
         raw_rtsp(serving(play=send_picture)) as (well, _),
-        acquirer(timeout_s=2) as fetcher,
+        acquirer(timeout_s=8) as fetcher,
     ):
         waiting = [asyncio.create_task(outcome(fetcher, camera(hung, camera_id=f"h{n}"))) for n in range(20)]
         await asyncio.sleep(0.2)
         begin = time.perf_counter()
         assert size(await outcome(fetcher, camera(well))) == (320, 176)
-        assert time.perf_counter() - begin < 1
+        assert time.perf_counter() - begin < 4
         errors = await asyncio.gather(*waiting)
     assert {error.state for error in errors if isinstance(error, CameraError)} == {ErrorState.TIMEOUT}
 

@@ -373,7 +373,7 @@ def test_scans_are_counted() -> None:
     same = segment(0xDA, b"\x01\x01\x00\x01\x3f\x00") + b"\x00"
     began = time.perf_counter()
     assert refusal(head + scan + same * 1000 + EOI).state is TOO_LARGE
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 5
 
 
 # other kinds of picture

