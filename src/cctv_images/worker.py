@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from cctv_images.acquire import FetchCycle, Still
 from cctv_images.clock import Clock
@@ -110,39 +109,35 @@ class CameraWorker:
         deadline = max(following - LAST_MOMENT_S, started + DEBT_TRY_S)
         if record.owed and tools.fleet.store.ok:
             await self.pay_debt()
-        attempts = 0
-
-        def count(state: RetryCallState) -> None:
-            nonlocal attempts
-            attempts = state.attempt_number
-
+        memory = FetchCycle()
         try:
-            picture, captured_at = await self._capture(count, deadline + LAST_MOMENT_S)
+            picture, captured_at = await self._capture(memory, deadline + LAST_MOMENT_S)
         except CameraError as exc:
             error = exc.with_traceback(None)  # which would hold this frame, and this frame the error
         except Exception as exc:  # noqa: BLE001 - whatever a camera provokes becomes an error_state
             error = self._report_internal(exc)
         else:
-            done = self._cycle_record(slot, started, attempts, picture=picture)
+            done = self._cycle_record(slot, started, memory.attempts, picture=picture)
             return await self._pictured(picture, captured_at, done, deadline)
-        await self._failed(Failure.of(error), self._cycle_record(slot, started, attempts, error=error), deadline)
+        done = self._cycle_record(slot, started, memory.attempts, error=error)
+        await self._failed(Failure.of(error), done, deadline)
 
-    async def _capture(self, count: Callable[[RetryCallState], None], deadline: float) -> tuple[Picture, float]:
-        """Up to `attempts` tries with backoff; raises the last CameraError."""
-        tools, memory = self.tools, FetchCycle()
-        retrying = AsyncRetrying(
-            sleep=tools.clock.sleep,
-            stop=lambda state: stop_after_attempt(tools.attempts)(state) or self._too_late(state, deadline),
-            wait=self._pause,
-            retry=retry_if_exception(lambda e: isinstance(e, CameraError) and e.state.meaning.retry),
-            before=count,
-            before_sleep=self._report_attempt,
-            reraise=True,
-        )
-        async for attempt in retrying:
-            with attempt:
+    async def _capture(self, memory: FetchCycle, deadline: float) -> tuple[Picture, float]:
+        """Up to `attempts` tries with backoff, none that could not be over by the deadline; raises the last
+        CameraError. Most cameras answer at once: building an AsyncRetrying for that costs a twentieth of a cycle."""
+        tools = self.tools
+        while True:
+            memory.attempts += 1
+            try:
                 return await self._attempt(memory)
-        raise AssertionError("tenacity returns or raises")
+            except CameraError as error:
+                pause = self._pause(error, memory.attempts)
+                late = tools.clock.monotonic() + pause + tools.timeout_s > deadline
+                if late or memory.attempts >= tools.attempts or not error.state.meaning.retry:
+                    raise
+                facts = {"error_state": error.state, "detail": error.detail, "attempt": memory.attempts}
+            self.log.debug("attempt_failed", **facts)
+            await tools.clock.sleep(pause)
 
     async def _attempt(self, memory: FetchCycle) -> tuple[Picture, float]:
         """What is raised holds no frame and so no byte of the answer: it is kept until the next attempt is over."""
@@ -154,22 +149,12 @@ class CameraWorker:
             del still
             raise error.with_traceback(None) from None
 
-    def _pause(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        pause: float = min(self.tools.backoff_s * 2 ** min(state.attempt_number - 1, 10), BACKOFF_CAP_S)
+    def _pause(self, error: CameraError, attempts: int) -> float:
+        pause: float = min(self.tools.backoff_s * 2 ** min(attempts - 1, 10), BACKOFF_CAP_S)
         pause *= random.uniform(0.8, 1.2)
-        if isinstance(error, CameraError) and error.state is ErrorState.BUSY:
+        if error.state is ErrorState.BUSY:
             pause = max(pause, error.retry_after_s or BUSY_PAUSE_S)
         return pause
-
-    def _too_late(self, state: RetryCallState, deadline: float) -> bool:
-        """Whether another attempt, after its pause, could not be over before the next slot."""
-        return bool(self.tools.clock.monotonic() + self._pause(state) + self.tools.timeout_s > deadline)
-
-    def _report_attempt(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, CameraError):
-            self.log.debug("attempt_failed", error_state=error.state, detail=error.detail, attempt=state.attempt_number)
 
     async def _pictured(self, picture: Picture, captured_at: float, done: CycleRecord, deadline: float) -> None:
         self._tell_gate(failed=False)

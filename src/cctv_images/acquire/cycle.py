@@ -16,6 +16,8 @@ class FetchCycle:
     """Make one per cycle and hand it to each of its attempts."""
 
     trace: Trace | None = None
+    attempts: int = 0
+    """Counted by whoever makes them."""
     unanswered_offers: int = 0
     login_refused: bool = False
     why: ErrorState | None = None
