@@ -26,6 +26,7 @@ import stage
 
 CAMERAS, INTERVAL_S = 1000, 10.0
 WARM_UP_S = 20.0
+TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,21 @@ def main() -> int:
         turns: dict[str, list[Turn]] = {}
         for _ in range(args.rounds):
             for name, start in contenders(inventory, sink, page=args.page).items():
-                turn = take_turn(start, sink, args.seconds)
-                turns.setdefault(name, []).append(turn)
-                print(f"{name:<18} {turn.cpu_ms:.2f} ms/cycle {turn.per_second:.1f}/s {turn.rss:.0f} MiB", flush=True)
+                turns.setdefault(name, []).append(fair_turn(name, start, sink, args.seconds))
     return report(turns, args.most)
+
+
+def fair_turn(name: str, start: Contender, sink: int, seconds: float) -> Turn:
+    """A turn at the full pace. On a machine that others use the poller's connection pool may collapse: then again."""
+    pace = CAMERAS / INTERVAL_S
+    for _ in range(TRIES):
+        turn = take_turn(start, sink, seconds)
+        fair = abs(turn.per_second - pace) <= pace / 20
+        word = "" if fair else "   <- too slow: again"
+        print(f"{name:<18} {turn.cpu_ms:.2f} ms/cycle {turn.per_second:.1f}/s {turn.rss:.0f} MiB{word}", flush=True)
+        if fair:
+            return turn
+    raise SystemExit(f"{name} did not keep the pace of {pace:g} cycles a second {TRIES} times: no result")
 
 
 def report(turns: dict[str, list[Turn]], most: float) -> int:
@@ -99,10 +111,6 @@ def report(turns: dict[str, list[Turn]], most: float) -> int:
     ratios = {name: median / medians["plain"] for name, median in medians.items()}
     for name, median in medians.items():
         print(f"median {name:<18} {median:.2f} ms of CPU per cycle, ratio {ratios[name]:.2f}")
-    pace = CAMERAS / INTERVAL_S
-    if any(abs(turn.per_second - pace) > pace / 20 for taken in turns.values() for turn in taken):
-        print(f"not all kept the pace of {pace:g} cycles a second: no result")
-        return 1
     return int(ratios["service"] > most)
 
 
