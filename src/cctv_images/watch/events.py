@@ -8,8 +8,8 @@ EVENTS: dict[str, str] = {
     "service_stopped": "the last line of a clean end",
     "inventory_loaded": "the camera list was read; counts by state",
     "inventory_row_rejected": "a row cannot be used; the rest runs",
-    "inventory_stale": "the camera list cannot be reached or believed (once for each new reason); `using` says which one "
-    "is in use meanwhile",
+    "inventory_stale": "the camera list cannot be reached or believed, once for each new reason; "
+    "`using` says which one is in use meanwhile",
     "reload_refused": "a reload changed nothing, and why",
     "camera_failing": "a camera began to fail, or fails for another reason than before",
     "camera_disabled": "too many failed or refused cycles in a row; the camera is no longer asked",
