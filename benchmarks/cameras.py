@@ -3,8 +3,8 @@
     python benchmarks/cameras.py COUNT [--hostile N] [--plain]
 
 Prints the port they answer on; GET http://127.0.0.1:PORT/zoo/inventory.csv and credentials.json are what to ask them
-with. --plain: no logins, one request gives the picture; else every make and its way of logging in takes part.
---hostile: so many of them show a fault of FAULTS. Ends at SIGTERM.
+with. MAKES take part: still by one request, with no login, Basic or Digest (zoo.py plays the odd ones). --plain: no
+logins at all. --hostile: so many of them show a fault of FAULTS. Ends at SIGTERM.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ import uvloop
 
 from cctv_images.simulate.faults import Fault
 from cctv_images.simulate.fleet import SimulatedCamera, resident, spread
-from cctv_images.simulate.persona import of_recipe, personas
+from cctv_images.simulate.persona import personas
 from cctv_images.simulate.pictures import StaticPictures
 from cctv_images.simulate.server import Zoo
 
+MAKES = (
+    *("pelco-open", "pelco-spectra", "advidia-basic", "hik-modern", "wisenet", "axis-new", "bosch", "cohu", "vivotek"),
+    *("panasonic", "sony", "mobotix", "generic"),
+)
 LOGINS = (Fault.WRONG_PASSWORD, Fault.LOCKED, Fault.FORBIDDEN)
 FAULTS = (
     *(Fault.DRIP, Fault.DRIP_BODY, Fault.SILENT, Fault.STALLED, Fault.CONNECT_TIMEOUT),
@@ -33,8 +37,8 @@ FAULTS = (
 
 
 def fleet(count: int, hostile: int, *, plain: bool) -> list[SimulatedCamera]:
-    makes = [p for p in of_recipe("generic") if p.login is None] if plain else personas()
-    asking = itertools.cycle([p for p in personas() if p.login is not None])
+    makes = [p for p in personas() if p.name in (("generic",) if plain else MAKES)]
+    asking = itertools.cycle([p for p in makes if p.login is not None] or makes)
     faults = spread(FAULTS, count, hostile / count)
     chosen = zip(itertools.cycle(makes), faults, range(count), strict=False)
     return [resident(i, next(asking) if fault in LOGINS else make, fault) for make, fault, i in chosen]

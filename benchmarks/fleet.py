@@ -5,7 +5,7 @@
     python benchmarks/fleet.py --cameras 10000 --interval 60
 
 The service is `cctv-images run` with its page on, in a process of its own with the unit's memory settings; cameras of
-every make (with their logins; 100 KB, 1280×720) and a stand-in for S3 are beside it. Once every camera has had its
+a dozen makes (most want a login; 100 KB, 1280×720) and a stand-in for S3 are beside it. Once every camera has had its
 first cycle it is watched for --seconds. Lateness is the worst 99th percentile that any look at /metrics showed, each
 over the last 4,096 cycles. Memory is looked at every 5 s; its slope is that of the line of least squares.
 Prints one table; exits 1 when a bound is broken (--lateness, --memory, --slope, --scrape, and not one slot missed).
