@@ -15,10 +15,11 @@ from cctv_images.errors import ConfigError
 from cctv_images.publish.folder import FolderStore
 from cctv_images.publish.options import AwsSettings, S3Options
 from cctv_images.publish.publisher import Publisher
-from cctv_images.publish.store import Publication, Receipt, Store, StoredObject
+from cctv_images.publish.store import Entry, Publication, Receipt, Store, StoredObject
 
 __all__ = [
     "AwsSettings",
+    "Entry",
     "Publication",
     "Publisher",
     "Receipt",

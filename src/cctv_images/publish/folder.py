@@ -10,21 +10,25 @@ import mimetypes
 import os
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from cctv_images.clock import Clock, RealClock, iso
 from cctv_images.errors import ConfigError, StoreError
 from cctv_images.publish.canary import try_out
-from cctv_images.publish.store import Publication, Receipt, StoredObject
+from cctv_images.publish.folder_listing import PassedOver, Walk
+from cctv_images.publish.store import Entry, Publication, Receipt, StoredObject
 
 T = TypeVar("T")
 
 CALL_S = 25.0
+LIST_S = 600.0
+"""For a thousand entries. Before the first, all names of a folder are read."""
 THREADS = 4
 CLAIMS = 5
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
@@ -115,18 +119,26 @@ class FolderStore:
         lost = f"the file system of {self.root} has no extended attributes: only body and captured-at are kept"
         return await try_out(self, key, rights, lost, self._clock)
 
+    async def list(
+        self, prefix: str = "", start_after: str = "", passed_over: PassedOver = lambda path, why: None
+    ) -> AsyncIterator[Entry]:
+        walk = iter(Walk(self.root, prefix, start_after, TEMPORARY, passed_over))
+        while entries := await self._in_thread(lambda: [*islice(walk, 1000)], LIST_S):
+            for entry in entries:
+                yield entry
+
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _in_thread(self, work: Callable[[], T], limit_s: float = CALL_S) -> T:
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(limit_s):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError:
-            raise StoreError("timeout", f"the folder {self.root} did not answer within {CALL_S:.0f} s") from None
+            raise StoreError("timeout", f"the folder {self.root} did not answer within {limit_s:.0f} s") from None
         except OSError as exc:
             reason, why, transient = REASONS.get(exc.errno or 0, ("io", exc.strerror or "input/output error", True))
-            raise StoreError(reason, f"{exc.filename or self.root}: {why}", transient=transient) from None
+            raise StoreError(reason, f"{os.fsdecode(exc.filename or self.root)}: {why}", transient=transient) from None
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate, parsedate_to_datetime
 
 from cctv_images.clock import Clock, RealClock, iso
@@ -13,13 +13,16 @@ from cctv_images.errors import StoreError, plain
 from cctv_images.publish.canary import try_out
 from cctv_images.publish.options import AwsSettings, S3Options
 from cctv_images.publish.s3_errors import store_error
+from cctv_images.publish.s3_listing import MAX_PAGE, Page, asked, read_page
 from cctv_images.publish.s3_wire import Answer, Wire
-from cctv_images.publish.store import Publication, Receipt, StoredObject
+from cctv_images.publish.store import Entry, Publication, Receipt, StoredObject
 
 POOL = 128
 """Connections at most. 128 puts of a second each carry 10,000 cameras at an interval of 80 s."""
 MAX_OBJECT = 64 << 20
 METADATA = "x-amz-meta-"
+LIST_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
+"""A server that restarts must not void a listing of hours: a page is asked for again after each of these."""
 
 CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
     "crc32": lambda body: zlib.crc32(body).to_bytes(4, "big"),
@@ -136,6 +139,33 @@ class S3Store:
 
     async def close(self) -> None:
         await self._wire.close()
+
+    async def list(self, prefix: str = "", start_after: str = "") -> AsyncIterator[Entry]:
+        token: str | None = None
+        while True:
+            page = await self._page(self._prefix + prefix, start_after and self._prefix + start_after, token)
+            for entry in page.entries:
+                yield entry
+            if page.token is None:
+                return
+            if page.token == token:
+                raise StoreError("lied", "the listing goes in circles", transient=False)
+            token = page.token
+
+    async def _page(self, prefix: str, start_after: str, token: str | None) -> Page:
+        """Makes several tries."""
+        query, pauses = asked(prefix, start_after, token), iter(LIST_PAUSES_S)
+        while True:
+            try:
+                answer = await self._wire.request("GET", "", limit=MAX_PAGE, query=query)
+                if answer.status != 200:
+                    raise self._error(answer)
+                return read_page(answer, self._prefix, prefix)
+            except StoreError as error:
+                pause = next(pauses, None)
+                if not error.transient or pause is None:
+                    raise
+            await self._clock.sleep(pause)
 
     def _add_checksum(self, headers: dict[str, str], body: bytes) -> str | None:
         if not self.checksum:

@@ -12,6 +12,7 @@ import hashlib
 import io
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -102,15 +103,22 @@ class Wire:
         return cls(place, credentials, http)
 
     async def request(
-        self, method: str, key: str, headers: dict[str, str] | None = None, body: bytes = b"", limit: int = MAX_ANSWER
+        self,
+        method: str,
+        key: str,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        limit: int = MAX_ANSWER,
+        query: Mapping[str, str] | None = None,
     ) -> Answer:
         """Raises StoreError for all that is no answer; any status is one. An answer of more than `limit` bytes is cut.
+        The empty key is the bucket itself.
 
         When it fails or is cancelled the connection is closed: nothing of this request can arrive later.
         """
         try:
             async with asyncio.timeout(CALL_S):
-                url = URL(self.place.base + quote(key, safe="/~"), encoded=True)
+                url = self._url(key, query or {})
                 send = await self._sign(method, url, headers or {}, body)
                 payload = io.BytesIO(body) if len(body) > LARGE_BODY else body
                 async with self._http.request(method, url, data=payload, headers=send, allow_redirects=False) as answer:
@@ -121,12 +129,16 @@ class Wire:
     async def close(self) -> None:
         await self._http.close()
 
+    def _url(self, key: str, query: Mapping[str, str]) -> URL:
+        asked = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted(query.items()))
+        return URL(self.place.base + quote(key, safe="/~") + (f"?{asked}" if asked else ""), encoded=True)
+
     async def _sign(self, method: str, url: URL, headers: dict[str, str], body: bytes) -> dict[str, str]:
         """Over plain http the body is part of the signature; over https TLS guards it."""
         payload = UNSIGNED_PAYLOAD if url.scheme == "https" else hashlib.sha256(body).hexdigest()
         headers["Host"] = self.host
         keys, region = await self._keys(), self.place.region
-        return signed(method, url.raw_path, headers, payload, keys, region, time.time())
+        return signed(method, url.raw_path, headers, payload, keys, region, time.time(), url.raw_query_string)
 
     async def _keys(self) -> ReadOnlyCredentials:
         try:

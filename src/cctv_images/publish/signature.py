@@ -22,16 +22,17 @@ def signed(
     keys: ReadOnlyCredentials,
     region: str,
     moment: float,
+    query: str = "",
 ) -> dict[str, str]:
-    """The headers to send. path: as it is sent, without a query. headers: those to sign, Host among them.
-    payload: hex SHA-256 of the body, or UNSIGNED_PAYLOAD. moment: epoch seconds."""
+    """The headers to send. path, query: as they are sent, the query's names in order. headers: those to sign, Host
+    among them. payload: hex SHA-256 of the body, or UNSIGNED_PAYLOAD. moment: epoch seconds."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
     send = {**headers, "X-Amz-Date": stamp, "X-Amz-Content-SHA256": payload}
     if keys.token:
         send["X-Amz-Security-Token"] = keys.token
     lines = sorted((name.lower(), " ".join(value.split())) for name, value in send.items())
     names = ";".join(name for name, _ in lines)
-    request = "\n".join((method, path, "", *(f"{name}:{value}" for name, value in lines), "", names, payload))
+    request = "\n".join((method, path, query, *(f"{name}:{value}" for name, value in lines), "", names, payload))
     scope = (stamp[:8], region, "s3", "aws4_request")
     key = b"AWS4" + keys.secret_key.encode()
     for part in (*scope, "\n".join((ALGORITHM, stamp, "/".join(scope), hashlib.sha256(request.encode()).hexdigest()))):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,18 @@ class StoredObject:
     """captured-at, kind, error-state."""
 
 
+class Entry(NamedTuple):
+    """An object as a listing knows it."""
+
+    key: str
+    size: int
+    etag: str | None
+    """As the store says it, without quotes; a folder has none. It is the MD5 only if it looks like one, and not even
+    then where the bucket encrypts with keys of its own."""
+    modified: float
+    """Epoch seconds."""
+
+
 class Store(Protocol):
     """put, get and delete raise StoreError; get raises StoreError("missing") for a key that is not there.
 
@@ -64,3 +77,10 @@ class Store(Protocol):
         StoreError."""
 
     async def close(self) -> None: ...
+
+    def list(self, prefix: str = "", start_after: str = "") -> AsyncIterator[Entry]:
+        """All objects whose key begins with `prefix` and is greater than `start_after`.
+
+        Raises StoreError whenever it cannot go on: it never just ends. A folder and S3 itself list in the order of the
+        keys' UTF-8 bytes, which is that of Python's strings; some servers do not (SeaweedFS: `cam/…` before `cam-1/…`).
+        """

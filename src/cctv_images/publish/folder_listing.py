@@ -1,0 +1,125 @@
+"""The files below a folder, in the order of S3's keys, however many there are."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import TypeAlias
+
+from cctv_images.errors import StoreError
+from cctv_images.publish.sorting import sorted_on_disk
+from cctv_images.publish.store import Entry
+
+MAX_NAMES = 100_000
+"""Names of one folder that are sorted in memory; more are sorted on the disk."""
+OURS, SPECIAL, NAME, LOOP = "temporary file", "not a file", "name is not UTF-8", "link in a circle"
+
+PassedOver: TypeAlias = Callable[[str, str], None]
+"""Told of what is no object: its path, and which of the above it is."""
+Identity: TypeAlias = tuple[int, int]
+
+
+class Walk:
+    """An iterator over the entries whose key begins with `prefix` and is greater than `start_after`.
+
+    Links are followed; what is gone when its turn comes is left out. Raises OSError, and StoreError where the root has
+    become another folder meanwhile (unmounted, renamed): its files would be missing without an error.
+    """
+
+    def __init__(self, root: Path, prefix: str, start_after: str, ours: str, passed_over: PassedOver) -> None:
+        """ours: how names of temporary files end."""
+        self._root = os.fsencode(root)
+        self._prefix, self._after, self._ours = prefix.encode(), start_after.encode(), ours.encode()
+        self._passed_over = passed_over
+
+    def __iter__(self) -> Iterator[Entry]:
+        before = _identity(os.stat(self._root))
+        yield from self._below(b"", (before,))
+        if _identity(os.stat(self._root)) != before:
+            raise StoreError("unreachable", f"the folder {os.fsdecode(self._root)} is another one than before")
+
+    def _below(self, folder: bytes, above: tuple[Identity, ...]) -> Iterator[Entry]:
+        """folder: a path below the root that ends in a slash, or nothing. above: itself and those it lies in."""
+        for name in self._sorted_names(folder):
+            path = folder + name
+            found = self._stat(path)
+            if found is None:
+                continue
+            if name.endswith(b"/"):
+                if _identity(found) in above:
+                    self._pass_over(path, LOOP)
+                else:
+                    yield from self._below(path, (*above, _identity(found)))
+            elif not stat.S_ISREG(found.st_mode):
+                self._pass_over(path, SPECIAL)
+            else:
+                yield Entry(path.decode(), found.st_size, None, found.st_mtime)
+
+    def _sorted_names(self, folder: bytes) -> Iterator[bytes]:
+        names = self._names(folder)
+        some = [*islice(names, MAX_NAMES + 1)]
+        if len(some) <= MAX_NAMES:
+            some.sort()
+            yield from some
+        else:
+            for (name,) in sorted_on_disk((name,) for name in chain(some, names)):
+                yield name
+
+    def _names(self, folder: bytes) -> Iterator[bytes]:
+        """Those that may hold something wanted; a folder's ends in a slash, as it does in the keys."""
+        try:
+            scan = os.scandir(os.path.join(self._root, folder))
+        except (FileNotFoundError, NotADirectoryError):
+            if folder:
+                return
+            raise
+        with scan:
+            for item in scan:
+                name = item.name + b"/" if _leads_to_folder(item) else item.name
+                path = folder + name
+                if item.name.endswith(self._ours):
+                    self._pass_over(path, OURS)
+                elif self._is_wanted(path):
+                    try:
+                        name.decode()
+                    except UnicodeDecodeError:
+                        self._pass_over(path, NAME)
+                    else:
+                        yield name
+
+    def _is_wanted(self, path: bytes) -> bool:
+        if not path.endswith(b"/"):
+            return path.startswith(self._prefix) and path > self._after
+        size = min(len(path), len(self._prefix))
+        return path[:size] == self._prefix[:size] and path >= self._after[: len(path)]
+
+    def _stat(self, path: bytes) -> os.stat_result | None:
+        try:
+            return os.stat(os.path.join(self._root, path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as exc:
+            if exc.errno != errno.ELOOP:
+                raise
+            self._pass_over(path, LOOP)
+            return None
+
+    def _pass_over(self, path: bytes, why: str) -> None:
+        self._passed_over(os.fsdecode(os.path.join(self._root, path)), why)
+
+
+def _leads_to_folder(item: os.DirEntry[bytes]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError as exc:
+        if exc.errno != errno.ELOOP:
+            raise
+        return False
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino
