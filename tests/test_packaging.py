@@ -25,7 +25,7 @@ SYSTEMD = ROOT / "systemd"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MODULES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")}
 
-STAGES = {"acquire", "process", "publish", "watch", "inventory", "simulate"}
+STAGES = {"acquire", "process", "publish", "retain", "watch", "inventory", "simulate"}
 SHARED = {
     "inventory.camera": "the row itself is what all stages speak of",
 }
@@ -40,6 +40,7 @@ BROAD = {
     "cli.py": (1, "the last boundary: an operator gets a sentence"),
     "worker.py": (2, "the cycle's net, and whatever a camera provokes becomes an error_state"),
     "acquire/acquirer.py": (1, "the one place where foreign exceptions become error_states"),
+    "retain/ledger.py": (1, "a ledger that died in silence would be none"),
     "process/lane.py": (1, "a thread hands whatever happened to the one who asked"),
 }
 HOUSEHOLD = {"process_images.py", "watch/systemd.py"}

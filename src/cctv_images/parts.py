@@ -15,7 +15,11 @@ from cctv_images.config.rules import pauses_s
 from cctv_images.errors import ConfigError
 from cctv_images.inventory.rows import Rules
 from cctv_images.inventory.source import InventorySource
+from cctv_images.records import Fleet
+from cctv_images.retain.ledger import Ledger
 from cctv_images.settings import Settings
+
+LEDGER = "ledger.sqlite"
 
 
 def inventory_source(settings: Settings, clock: Clock) -> InventorySource:
@@ -55,6 +59,10 @@ def acquirer(settings: Settings, guard: LoginGuard) -> Acquirer:
         default_login_networks_only=settings.inventory_is_remote,
         guard=guard,
     )
+
+
+def ledger(settings: Settings, clock: Clock, fleet: Fleet) -> Ledger:
+    return Ledger(settings.state_dir / LEDGER, clock, settings.ledger_days, fleet.ledger)
 
 
 def make_state_folder(path: Path) -> None:

@@ -120,6 +120,8 @@ class Service:
         """Builds everything. Raises ConfigError; asks no camera and no store."""
         settings, clock = self.settings, self.clock
         parts.own_state_folder(settings.state_dir)
+        self.ledger = parts.ledger(settings, clock, self.fleet)
+        stack.callback(self.ledger.close)
         fallback = load_fallback(settings.fallback_image)
         store = await open_store(settings)
         self.publisher = Publisher(store, clock, on_sick=self._on_sick, on_well=self._on_well)
@@ -149,6 +151,7 @@ class Service:
             attempts=settings.attempts,
             backoff_s=settings.backoff,
             timeout_s=settings.timeout,
+            account=self.ledger,
             keep_copy=copies.keep if copies else None,
         )
         self.roster = Roster(self.fleet, self.tools, settings.interval, clock.time() - clock.monotonic())
@@ -224,6 +227,7 @@ class Service:
             "inventory": self._follow_inventory(loaded),
             "hangups": self._reload_on_hangup(),
             "summary": self._summarise(),
+            "ledger": self.ledger.follow(self.fleet),
             "every second": self._every_second(),
             "debts": self._pay_debts(),
             "heartbeat": Heartbeat(self.fleet, gate).run(),

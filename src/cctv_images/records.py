@@ -69,6 +69,15 @@ class StoreRecord:
 
 
 @dataclass(slots=True)
+class LedgerRecord:
+    """Whether the account of slots is being written."""
+
+    ok: bool = True
+    dropped: int = 0
+    """Reports that found no room while the ledger could not be written."""
+
+
+@dataclass(slots=True)
 class Fleet:
     """All there is to show. Views are pure functions of a Fleet and a time."""
 
@@ -76,6 +85,7 @@ class Fleet:
     """Epoch seconds."""
     cameras: dict[str, CameraRecord] = field(default_factory=dict)
     store: StoreRecord = field(default_factory=StoreRecord)
+    ledger: LedgerRecord = field(default_factory=LedgerRecord)
     inventory_source: str = ""
     inventory_loaded_at: float = 0.0
     inventory_stale: bool = False

@@ -40,6 +40,10 @@ class Timetable:
         slot = turns * self.interval_s + self.phase_s - self.epoch_offset
         return slot if slot > moment else slot + self.interval_s
 
+    def filled(self, moment: float) -> float:
+        """The slot that a cycle due at `moment` belongs to, the nearest one; both in epoch seconds."""
+        return math.floor((moment - self.phase_s) / self.interval_s + 0.5) * self.interval_s + self.phase_s
+
     def second_slot(self, first: float) -> float:
         """The slot after a first cycle that was off phase: one closer than half an interval is merged into it."""
         return self.slot_after(first + self.interval_s / 2)

@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     credentials: Annotated[dict[str, Login], read(values.logins)] = {}
     camera_networks: Annotated[list[IPv4Network | IPv6Network], stripped(values.networks)] = []
     fallback_image: Path | None = None
+    ledger_days: Annotated[int, integer(1, 3660)] = 30
     state_dir: Path = Path("state")
     expect_fingerprint: Annotated[str, stripped(values.fingerprint_text)] = ""
     log_file: Annotated[Path | None, read(values.log_file)] = None
@@ -135,7 +136,7 @@ RELOADABLE = frozenset(
 AWS_RELOADABLE = frozenset({"access_key_id", "secret_access_key", "session_token", "profile"})
 OF_THE_NODE = frozenset(
     {"inventory_headers", "camera_password", "credentials", "fallback_image", "state_dir", "expect_fingerprint"}
-    | {"log_file", "log_format", "log_level", "listen", "control", "aws", "inventory"}
+    | {"log_file", "log_format", "log_level", "listen", "control", "aws", "inventory", "ledger_days"}
 )
 """Left out of the fingerprint as they are: secrets, paths, and how one node is watched."""
 

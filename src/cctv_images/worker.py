@@ -16,6 +16,7 @@ from cctv_images.inventory.camera import Camera
 from cctv_images.process.verify import Picture
 from cctv_images.publish.store import Publication, Receipt
 from cctv_images.records import CameraRecord, CycleRecord, Fleet
+from cctv_images.retain.reasons import OVERRUN, STORE, UPLINK
 from cctv_images.schedule import Timetable
 from cctv_images.states import CameraState, Failure, Health, Policy, Show, Step, after_failure, after_picture
 from cctv_images.uplink import WINDOW_S, UplinkGate, Verdict
@@ -42,6 +43,14 @@ class Publishes(Protocol):
     async def put(self, camera_id: str, publication: Publication, deadline_s: float) -> Receipt: ...
 
 
+class Accounts(Protocol):
+    """Takes down what became of a slot. Waits for nothing and raises nothing."""
+
+    def cycle(self, camera_id: str, slot: float, *, captured: bool, published: bool, reason: str | None) -> None: ...
+
+    def skipped(self, camera_id: str, slot: float, reason: str) -> None: ...
+
+
 @dataclass(slots=True)
 class Tools:
     """What all workers share. Built once, by process_images."""
@@ -59,6 +68,7 @@ class Tools:
     attempts: int
     backoff_s: float
     timeout_s: float
+    account: Accounts | None = None
     on_uplink: Callable[[str], None] = lambda event: None
     keep_copy: Callable[[str, bytes], None] | None = None
     """Called with key and body of each object the store has taken, where the page cannot read the store itself."""
@@ -77,6 +87,8 @@ class CameraWorker:
         self._overran = False
         self.last_turn = False
         """Set to end the task when the cycle under way is over."""
+        self.slot = 0.0
+        """Epoch seconds of the slot that the cycle under way belongs to."""
 
     async def run(self, first_delay_s: float) -> None:
         """One cycle per slot until the camera is disabled or the task is cancelled."""
@@ -90,15 +102,16 @@ class CameraWorker:
                 record.next_due = None
                 return
             slot, missed = self.timetable.next_slot(slot, clock.monotonic())
-            self._account_for(missed)
+            self._account_for(missed, slot)
 
     async def turn(self, slot: float) -> None:
         """One cycle. Whatever goes wrong in it, the next one comes."""
         self.record.cycling = True
+        self.slot = self._slot_of(slot)
         try:
             await self.cycle(slot)
         except Exception as exc:  # noqa: BLE001 - the last net between one camera and the rest
-            self._report_internal(exc)
+            self._account(captured=False, reason=self._report_internal(exc).state)
         finally:
             self.record.cycling = False
 
@@ -163,7 +176,9 @@ class CameraWorker:
         self._take(after_picture(self.record.state), done)
         publication = self._publication(picture.data, "picture", captured_at, md5=picture.md5)
         del picture
-        if await self._put(publication, deadline):
+        refused = await self._put(publication, deadline)
+        self._account(captured=True, reason=refused and f"{STORE}{refused}")
+        if not refused:
             self.record.owed = False
             self.log.debug("picture_published", bytes=len(publication.body))
 
@@ -176,6 +191,7 @@ class CameraWorker:
             self._vouched = False
         step = after_failure(self.record.state, failure, self.tools.policy)
         self._take(step, done)
+        self._account(captured=False, reason=UPLINK if failure.held else failure.error_state)
         if step.show is Show.FALLBACK:
             await self.show_fallback(deadline)
 
@@ -201,7 +217,7 @@ class CameraWorker:
         clock, record = self.tools.clock, self.record
         state = record.state.error_state
         publication = self._publication(self.tools.fallback, "fallback", clock.time(), error_state=state)
-        if await self._put(publication, deadline or clock.monotonic() + DEBT_TRY_S):
+        if not await self._put(publication, deadline or clock.monotonic() + DEBT_TRY_S):
             record.owed = False
             self.log.info("fallback_published", health=record.state.health, error_state=state)
 
@@ -211,21 +227,22 @@ class CameraWorker:
         key = self.tools.key.format(camera_id=self.record.camera.camera_id)
         return Publication(key, body, kind, captured_at, self.record.interval_s, error_state, md5=md5)
 
-    async def _put(self, publication: Publication, deadline: float) -> bool:
-        """Whether the store took it. The store's trouble is reported by the publisher, once; it is not the camera's."""
+    async def _put(self, publication: Publication, deadline: float) -> str:
+        """Why the store did not take it, or "". The store's trouble is reported by the publisher, once; it is not the
+        camera's."""
         tools, record = self.tools, self.record
         try:
             receipt = await tools.publisher.put(record.camera.camera_id, publication, deadline)
         except StoreError as error:
             self.log.debug("put_failed", kind=publication.kind, reason=error.reason, detail=error.detail)
             tools.fleet.put_failures += 1
-            return False
+            return error.reason
         tools.fleet.published[publication.kind] += 1
         record.kind, record.captured_at = publication.kind, publication.captured_at
         record.expires_at, record.etag = receipt.expires_at, receipt.etag
         if tools.keep_copy:
             tools.keep_copy(publication.key, publication.body)
-        return True
+        return ""
 
     def _take(self, step: Step, done: CycleRecord) -> None:
         """Makes the step the camera's state and writes the account; logs the change, not the condition."""
@@ -281,7 +298,24 @@ class CameraWorker:
             height=picture.height if picture else 0,
         )
 
-    def _account_for(self, missed: int) -> None:
+    def _slot_of(self, moment: float) -> float:
+        """Monotonic seconds -> epoch seconds of the slot that a cycle due then belongs to."""
+        return self.timetable.filled(self.tools.clock.time() - self.tools.clock.monotonic() + moment)
+
+    def _account(self, *, captured: bool, reason: str) -> None:
+        """reason: why no picture was published, or ""."""
+        if self.tools.account:
+            camera_id = self.record.camera.camera_id
+            self.tools.account.cycle(
+                camera_id, self.slot, captured=captured, published=captured and not reason, reason=reason or None
+            )
+
+    def _account_for(self, missed: int, following: float) -> None:
+        """The `missed` slots before the one that follows were left out."""
+        if account := self.tools.account:
+            for back in range(missed, 0, -1):
+                slot = self._slot_of(following - back * self.record.interval_s)
+                account.skipped(self.record.camera.camera_id, slot, OVERRUN)
         if missed:
             self.record.skipped += missed
             self.tools.fleet.slots_skipped += missed

@@ -23,6 +23,10 @@ EVENTS: dict[str, str] = {
     "uplink_suspected": "so many cameras became unreachable at once that our own network is suspected",
     "uplink_recovered": "the suspicion is over; cameras disabled meanwhile are revived",
     "settings_differ": "a setting that needs a restart was changed, or the fingerprint is not the expected one",
+    "ledger_failed": "the account of slots cannot be written; pictures are published all the same",
+    "ledger_recovered": "the account of slots is written again; `dropped` reports found no room meanwhile",
+    "ledger_set_aside": "the ledger was damaged or taken away; the old file is kept as ledger.sqlite.aside, "
+    "a new one is begun",
     "summary": "each interval, at most every minute: counts by health, published, failed, lateness",
     "picture_published": "debug: the store has taken a camera's picture",
     "attempt_failed": "debug: one attempt of a cycle failed",

@@ -40,6 +40,9 @@ def _fleet_series(fleet: Fleet) -> Iterator[str]:
     yield _series("failed_total", "counter", "Failed cycles.", _labelled("error_state", reasons))
     yield _single("slots_skipped_total", "counter", "Slots left out by cycles that overran.", fleet.slots_skipped)
     yield _single("store_up", "gauge", "1 while the store takes objects.", fleet.store.ok)
+    yield _single("ledger_up", "gauge", "1 while the account of slots is written.", fleet.ledger.ok)
+    lost_reports = "Reports on slots that found no room while the ledger could not be written."
+    yield _single("ledger_dropped_total", "counter", lost_reports, fleet.ledger.dropped)
     yield _single("store_waiting", "gauge", "Pictures that wait for the store.", fleet.store.waiting)
     suspected = fleet.uplink_suspected_since is not None
     yield _single("uplink_suspected", "gauge", "1 while our own network is suspected.", suspected)
