@@ -15,9 +15,12 @@ import pytest
 import structlog
 
 from cctv_images.acquire import FetchCycle, Still
+from cctv_images.choices import AS_IT_CAME, FULL, USUAL, Choices, RenditionSpec
 from cctv_images.clock import SimulatedClock
 from cctv_images.errors import CameraError, ErrorState, StoreError
 from cctv_images.inventory.camera import Camera
+from cctv_images.process.processor import Processed
+from cctv_images.process.render import Rendition
 from cctv_images.process.verify import Picture
 from cctv_images.publish.store import Publication, Receipt
 from cctv_images.records import Fleet
@@ -51,17 +54,18 @@ class World:
         self.public: dict[str, Publication] = {}
         self.puts: list[tuple[float, Publication]] = []
         self.store_up = True
+        self.refused_keys: set[str] = set()
         self.events: list[str] = []
         self.fleet = Fleet(self.clock.time())
         self.tools = Tools(
             clock=self.clock,
             acquirer=self,
-            verifier=self,
+            processor=self,
             publisher=self,
             fleet=self.fleet,
             gate=UplinkGate(hold),
             policy=policy or Policy(),
-            fallback=b"fallback",
+            fallback=self,
             key="image/{camera_id}.jpg",
             attempts=attempts,
             backoff_s=1,
@@ -84,18 +88,24 @@ class World:
             self.busy.discard(camera.camera_id)
         return Still(b"picture", "image/jpeg", False, self.clock.time())
 
-    async def verify(self, data: bytes) -> Picture:
-        return Picture(data, 1280, 720, "md5")
+    async def process(self, data: bytes, camera: Camera, captured_at: float) -> Processed:
+        others = [spec for spec in camera.choices.renditions if spec.name != FULL]
+        made = tuple(Rendition(spec, spec.name.encode(), 1, 1, "md5") for spec in others)
+        return Processed(Picture(data, 1280, 720, "md5"), made)
 
-    async def put(self, camera_id: str, publication: Publication, deadline_s: float) -> Receipt:
-        if not self.store_up:
+    async def renditions(self, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
+        return tuple(Rendition(spec, b"fallback", 1, 1, "md5") for spec in specs)
+
+    async def put(self, camera_id: str, publication: Publication, deadline_s: float, behind: int) -> Receipt:
+        if not self.store_up or publication.key in self.refused_keys:
             raise StoreError("unreachable", "nobody there")
         self.public[camera_id] = publication
         self.puts.append((self.clock.monotonic(), publication))
         return Receipt("md5", self.clock.time(), self.clock.time() + publication.ttl_s)
 
-    def start(self, count: int = 1, spread: float = 60.0) -> None:
-        self.roster.start([Camera(f"c{n}", "generic", host=f"127.0.0.{n}") for n in range(count)], spread)
+    def start(self, count: int = 1, spread: float = 60.0, choices: Choices = USUAL) -> None:
+        cameras = [Camera(f"c{n}", "generic", host=f"127.0.0.{n}", choices=choices) for n in range(count)]
+        self.roster.start(cameras, spread)
 
     def record(self, camera_id: str = "c0"):
         return self.fleet.cameras[camera_id]
@@ -354,10 +364,10 @@ async def test_a_cycle_that_ends_just_as_the_stop_begins_does_not_hold_it_up(wor
     w = world(well)
     last_put = asyncio.Event()
 
-    async def put(camera_id: str, publication: Publication, deadline_s: float) -> Receipt:
+    async def put(camera_id: str, publication: Publication, deadline_s: float, behind: int) -> Receipt:
         if camera_id == "c1":
             await last_put.wait()
-        return await w.put(camera_id, publication, deadline_s)
+        return await w.put(camera_id, publication, deadline_s, behind)
 
     w.tools.publisher = SimpleNamespace(put=put)
     w.start(2, spread=0)
@@ -374,7 +384,7 @@ async def test_a_failed_cycle_keeps_no_byte_of_what_came(world) -> None:
         async def fetch(self, camera: Camera, cycle: FetchCycle) -> Still:
             return replace(await super().fetch(camera, cycle), data=bytes(1_000_000))
 
-        async def verify(self, data: bytes) -> Picture:
+        async def process(self, data: bytes, camera: Camera, captured_at: float) -> Processed:
             raise CameraError(ErrorState.TRUNCATED, "scripted")
 
     w = Bodies(well, attempts=2, policy=Policy(failure_limit=0))
@@ -453,3 +463,45 @@ async def test_a_put_that_waits_in_vain_costs_no_slot(world) -> None:
     await w.clock.advance(86_400)
     assert w.fleet.slots_skipped == 0
     assert 288 <= len(w.times()) <= 289
+
+
+SMALL = Choices((RenditionSpec("thumb", (480, 270)), RenditionSpec("tiny", (160, 90), webp=True), AS_IT_CAME))
+
+
+async def test_full_is_put_last_and_all_carry_the_moment_of_one_picture(world) -> None:
+    w = world(well)
+    w.start(choices=SMALL)
+    await w.clock.advance(100)
+    assert [put.key for _, put in w.puts] == ["image/thumb/c0.jpg", "image/tiny/c0.webp", "image/c0.jpg"]
+    assert [put.content_type for _, put in w.puts] == ["image/jpeg", "image/webp", "image/jpeg"]
+    assert len({(put.captured_at, put.kind) for _, put in w.puts}) == 1
+    assert w.fleet.published == {"picture": 1}
+
+
+async def test_a_picture_whose_small_one_was_not_taken_is_not_put_so_that_it_is_never_newer(world) -> None:
+    w = world(well)
+    w.refused_keys.add("image/tiny/c0.webp")
+    w.start(choices=SMALL)
+    await w.clock.advance(100)
+    assert [put.key for _, put in w.puts] == ["image/thumb/c0.jpg"]
+    assert (w.fleet.published.total(), w.fleet.put_failures, w.record().kind) == (0, 1, None)
+    w.refused_keys.clear()
+    await w.clock.advance(INTERVAL)
+    assert [put.key for _, put in w.puts][-1] == "image/c0.jpg"
+
+
+async def test_the_fallback_takes_the_place_of_every_rendition_or_is_owed(world) -> None:
+    w = world(error(ErrorState.TIMEOUT))
+    w.refused_keys.add("image/thumb/c0.jpg")
+    w.start(choices=SMALL)
+    await w.clock.advance(100)
+    assert [put.key for _, put in w.puts] == ["image/tiny/c0.webp", "image/c0.jpg"]
+    assert w.record().kind == "fallback"
+    assert w.record().owed
+    w.refused_keys.clear()
+    await w.roster.pay_debts()
+    assert [(put.key, put.kind, put.error_state) for _, put in w.puts[2:]] == [
+        ("image/thumb/c0.jpg", "fallback", "timeout"),
+        ("image/tiny/c0.webp", "fallback", "timeout"),
+        ("image/c0.jpg", "fallback", "timeout"),
+    ]

@@ -10,6 +10,7 @@ from cctv_images.acquire import Acquirer
 from cctv_images.acquire.logins import Login, LoginGuard
 from cctv_images.acquire.recipes import find_recipe, nearest
 from cctv_images.acquire.rtsp import objection
+from cctv_images.choices import Choices
 from cctv_images.clock import Clock
 from cctv_images.config.rules import pauses_s
 from cctv_images.errors import ConfigError
@@ -33,6 +34,7 @@ def inventory_source(settings: Settings, clock: Clock) -> InventorySource:
         objection=objection,
         credentials=frozenset(settings.credentials),
         columns=settings.inventory_columns,
+        choices=Choices(settings.renditions),
         shortest_interval_s=settings.attempts * settings.timeout + pauses_s(settings),
     )
     return InventorySource(settings.inventory, rules, settings.state_dir, clock, settings.inventory_headers_map())

@@ -23,8 +23,7 @@ from cctv_images.errors import EX_BAD, EX_OK, CameraError, ConfigError, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.changes import Changes, ReloadRefused, changes
 from cctv_images.inventory.source import InventorySource, InventoryUnavailable, Loaded
-from cctv_images.process.fallback import load_fallback
-from cctv_images.process.verify import Verifier
+from cctv_images.process import Fallback, Processor, load_fallback
 from cctv_images.publish import Publisher, Store, open_store
 from cctv_images.publish.folder import FolderStore
 from cctv_images.records import CameraRecord, Fleet
@@ -122,7 +121,7 @@ class Service:
         parts.own_state_folder(settings.state_dir)
         self.ledger = parts.ledger(settings, clock, self.fleet)
         stack.callback(self.ledger.close)
-        fallback = load_fallback(settings.fallback_image)
+        fallback = Fallback(load_fallback(settings.fallback_image))
         store = await open_store(settings)
         self.publisher = Publisher(store, clock, on_sick=self._on_sick, on_well=self._on_well)
         stack.push_async_callback(self.publisher.close)
@@ -131,8 +130,8 @@ class Service:
         stack.push_async_callback(self.guard.close)
         self.acquirer = parts.acquirer(settings, self.guard)
         stack.push_async_callback(self.acquirer.close)
-        self.verifier = Verifier(settings.max_image_pixels)
-        stack.callback(self.verifier.close)
+        self.processor = Processor(settings.max_image_pixels)
+        stack.callback(self.processor.close)
         self.images = store.root if isinstance(store, FolderStore) else settings.state_dir / "current"
         copies = None
         if settings.listen and not isinstance(store, FolderStore):
@@ -141,7 +140,7 @@ class Service:
         self.tools = Tools(
             clock=clock,
             acquirer=self.acquirer,
-            verifier=self.verifier,
+            processor=self.processor,
             publisher=self.publisher,
             fleet=self.fleet,
             gate=self.gate,
@@ -222,7 +221,7 @@ class Service:
         return EX_OK
 
     def _chores(self, loaded: Loaded | None) -> dict[str, Coroutine[Any, Any, None]]:
-        gate = service_gate(self.fleet, self.clock, {"picture threads": self.verifier.alive})
+        gate = service_gate(self.fleet, self.clock, {"picture threads": self.processor.alive})
         return {
             "inventory": self._follow_inventory(loaded),
             "hangups": self._reload_on_hangup(),
@@ -312,16 +311,17 @@ class Service:
 
     async def _apply(self, plan: Changes, loaded: Loaded) -> None:
         """Makes the plan true. The first one after a start also finds out who left while the service was down."""
-        first, gone = not self._has_inventory, plan.removed.keys() | plan.paused.keys()
+        first, gone = not self._has_inventory, {i: c for i, c in self.running.items() if i not in plan.unchanged}
         if first and (before := await self.source.last_good()):
-            gone = before.inventory.cameras.keys() - plan.cameras.keys()
+            gone = {i: c for i, c in before.inventory.cameras.items() if i not in plan.cameras}
         await self._take(loaded, plan.cameras)
         await self.roster.remove(self.fleet.cameras.keys() - self.running.keys() - loaded.inventory.paused.keys())
         await self.roster.pause(loaded.inventory.paused)
         await self.roster.restart(plan.restarted.values())
         spread = self.settings.startup_spread
         self.roster.start(plan.started.values(), spread if first else min(spread, PACE_S * len(plan.started)))
-        await self.removals.update(gone, self.running)
+        was, now = ({i: c.choices.renditions for i, c in cameras.items()} for cameras in (gone, self.running))
+        await self.removals.update(was, now)
         self.debts_due.set()
 
     # --- what operators ask for (watch.control) ---

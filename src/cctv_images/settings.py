@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from cctv_images import choices
 from cctv_images.acquire.logins import Login
 from cctv_images.config import values
 from cctv_images.config.rules import BACKOFF_CAP_S, complaints
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     uplink_hold: Annotated[float, duration(0, DAY)] = 900.0
     max_image_bytes: Annotated[int, integer(1024, 96 << 20)] = 8388608
     max_image_pixels: Annotated[int, integer(1024, 400_000_000)] = 50_000_000
+    renditions: Annotated[tuple[choices.RenditionSpec, ...], stripped(choices.renditions)] = (choices.AS_IT_CAME,)
     camera_username: Annotated[str, read(values.username)] = ""
     camera_password: SecretStr | None = None
     credentials: Annotated[dict[str, Login], read(values.logins)] = {}
@@ -132,6 +134,7 @@ HIDDEN = SECRETS | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_T
 """Never shown, not even when they are wrong."""
 RELOADABLE = frozenset(
     {"inventory", "inventory_columns", "inventory_headers", "camera_username", "camera_password", "credentials"}
+    | {"renditions"}
 )
 AWS_RELOADABLE = frozenset({"access_key_id", "secret_access_key", "session_token", "profile"})
 OF_THE_NODE = frozenset(
@@ -286,7 +289,8 @@ def fingerprint_mistake(settings: Settings) -> str | None:
 def restart_needed(old: Settings, new: Settings) -> list[str]:
     """Names of the changed settings that a reload cannot apply.
 
-    A reload applies the inventory with its columns and headers, all logins, and AWS keys and profile.
+    A reload applies the inventory with its columns and headers, what is chosen for cameras' pictures, all logins, and
+    AWS keys and profile.
     """
     fields = [name for name in Settings.model_fields if name not in RELOADABLE and name != "aws"]
     changed = [f"CCTV_{name.upper()}" for name in fields if getattr(old, name) != getattr(new, name)]

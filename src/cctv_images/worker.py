@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 
 from cctv_images.acquire import FetchCycle, Still
+from cctv_images.choices import FULL, RenditionSpec
 from cctv_images.clock import Clock
 from cctv_images.errors import OUR_NETWORK, CameraError, ErrorState, StoreError
 from cctv_images.inventory.camera import Camera
+from cctv_images.process.processor import Processed
+from cctv_images.process.render import Rendition
 from cctv_images.process.verify import Picture
 from cctv_images.publish.store import Publication, Receipt
 from cctv_images.records import CameraRecord, CycleRecord, Fleet
@@ -35,12 +38,16 @@ class Fetches(Protocol):
     async def fetch(self, camera: Camera, cycle: FetchCycle) -> Still: ...
 
 
-class Verifies(Protocol):
-    async def verify(self, data: bytes) -> Picture: ...
+class Processes(Protocol):
+    async def process(self, data: bytes, camera: Camera, captured_at: float) -> Processed: ...
+
+
+class FallsBack(Protocol):
+    async def renditions(self, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]: ...
 
 
 class Publishes(Protocol):
-    async def put(self, camera_id: str, publication: Publication, deadline_s: float) -> Receipt: ...
+    async def put(self, camera_id: str, publication: Publication, deadline_s: float, behind: int) -> Receipt: ...
 
 
 class Accounts(Protocol):
@@ -57,12 +64,12 @@ class Tools:
 
     clock: Clock
     acquirer: Fetches
-    verifier: Verifies
+    processor: Processes
     publisher: Publishes
     fleet: Fleet
     gate: UplinkGate
     policy: Policy
-    fallback: bytes
+    fallback: FallsBack
     key: str
     """Template of the object key, with {camera_id}."""
     attempts: int
@@ -71,7 +78,7 @@ class Tools:
     account: Accounts | None = None
     on_uplink: Callable[[str], None] = lambda event: None
     keep_copy: Callable[[str, bytes], None] | None = None
-    """Called with key and body of each object the store has taken, where the page cannot read the store itself."""
+    """Called with key and body of what the store has taken as `full`, where the page cannot read the store itself."""
 
 
 class CameraWorker:
@@ -116,7 +123,7 @@ class CameraWorker:
             self.record.cycling = False
 
     async def cycle(self, slot: float) -> None:
-        """fetch -> verify -> publish, or the fallback; at most until the camera's next slot."""
+        """fetch -> process -> publish, or the fallback; at most until the camera's next slot."""
         tools, record, started = self.tools, self.record, self.tools.clock.monotonic()
         following = self.timetable.slot_after(slot + self.timetable.interval_s / 2)
         deadline = max(following - LAST_MOMENT_S, started + DEBT_TRY_S)
@@ -124,18 +131,18 @@ class CameraWorker:
             await self.pay_debt()
         memory = FetchCycle()
         try:
-            picture, captured_at = await self._capture(memory, deadline + LAST_MOMENT_S)
+            processed, captured_at = await self._capture(memory, deadline + LAST_MOMENT_S)
         except CameraError as exc:
             error = exc.with_traceback(None)  # which would hold this frame, and this frame the error
         except Exception as exc:  # noqa: BLE001 - whatever a camera provokes becomes an error_state
             error = self._report_internal(exc)
         else:
-            done = self._cycle_record(slot, started, memory.attempts, picture=picture)
-            return await self._pictured(picture, captured_at, done, deadline)
+            done = self._cycle_record(slot, started, memory.attempts, picture=processed.picture)
+            return await self._pictured(processed, captured_at, done, deadline)
         done = self._cycle_record(slot, started, memory.attempts, error=error)
         await self._failed(Failure.of(error), done, deadline)
 
-    async def _capture(self, memory: FetchCycle, deadline: float) -> tuple[Picture, float]:
+    async def _capture(self, memory: FetchCycle, deadline: float) -> tuple[Processed, float]:
         """Up to `attempts` tries with backoff, none that could not be over by the deadline; raises the last
         CameraError. Most cameras answer at once: building an AsyncRetrying for that costs a twentieth of a cycle."""
         tools = self.tools
@@ -152,12 +159,13 @@ class CameraWorker:
             self.log.debug("attempt_failed", **facts)
             await tools.clock.sleep(pause)
 
-    async def _attempt(self, memory: FetchCycle) -> tuple[Picture, float]:
+    async def _attempt(self, memory: FetchCycle) -> tuple[Processed, float]:
         """What is raised holds no frame and so no byte of the answer: it is kept until the next attempt is over."""
         still = await self.tools.acquirer.fetch(self.record.camera, memory)
         self.record.lenient = still.lenient
         try:
-            return await self.tools.verifier.verify(still.data), still.captured_at
+            processed = await self.tools.processor.process(still.data, self.record.camera, still.captured_at)
+            return processed, still.captured_at
         except CameraError as error:
             del still
             raise error.with_traceback(None) from None
@@ -169,18 +177,16 @@ class CameraWorker:
             pause = max(pause, error.retry_after_s or BUSY_PAUSE_S)
         return pause
 
-    async def _pictured(self, picture: Picture, captured_at: float, done: CycleRecord, deadline: float) -> None:
+    async def _pictured(self, processed: Processed, captured_at: float, done: CycleRecord, deadline: float) -> None:
         self._tell_gate(failed=False)
         self._vouched = True
         self.record.last_picture_at = captured_at
         self._take(after_picture(self.record.state), done)
-        publication = self._publication(picture.data, "picture", captured_at, md5=picture.md5)
-        del picture
-        refused = await self._put(publication, deadline)
+        refused = await self._put(processed.renditions, "picture", captured_at, deadline)
         self._account(captured=True, reason=refused and f"{STORE}{refused}")
         if not refused:
             self.record.owed = False
-            self.log.debug("picture_published", bytes=len(publication.body))
+            self.log.debug("picture_published", bytes=done.bytes)
 
     async def _failed(self, failure: Failure, done: CycleRecord, deadline: float) -> None:
         ours = failure.error_state in OUR_NETWORK
@@ -216,32 +222,54 @@ class CameraWorker:
     async def pay_debt(self, deadline: float | None = None) -> None:
         clock, record = self.tools.clock, self.record
         state = record.state.error_state
-        publication = self._publication(self.tools.fallback, "fallback", clock.time(), error_state=state)
-        if not await self._put(publication, deadline or clock.monotonic() + DEBT_TRY_S):
+        renditions = await self.tools.fallback.renditions(record.camera.choices.renditions)
+        if not await self._put(renditions, "fallback", clock.time(), deadline or clock.monotonic() + DEBT_TRY_S, state):
             record.owed = False
             self.log.info("fallback_published", health=record.state.health, error_state=state)
 
-    def _publication(
-        self, body: bytes, kind: str, captured_at: float, *, md5: str | None = None, error_state: str | None = None
-    ) -> Publication:
-        key = self.tools.key.format(camera_id=self.record.camera.camera_id)
-        return Publication(key, body, kind, captured_at, self.record.interval_s, error_state, md5=md5)
+    async def _put(
+        self,
+        renditions: Sequence[Rendition],
+        kind: str,
+        captured_at: float,
+        deadline: float,
+        error_state: ErrorState | None = None,
+    ) -> str:
+        """Why the store did not take one of them, or "". They go one after the other, `full` last. After one that was
+        not taken no picture is put, so that it is never newer than its small ones, but every fallback is: each hides
+        something stale."""
+        behind, refused = sum(len(rendition.body) for rendition in renditions), ""
+        for rendition in renditions:
+            behind -= len(rendition.body)
+            if not refused or kind == "fallback":
+                publication = self._publication(rendition, kind, captured_at, error_state)
+                shown = rendition.spec.name == FULL
+                refused = await self._put_one(publication, deadline, behind, shown=shown) or refused
+        return refused
 
-    async def _put(self, publication: Publication, deadline: float) -> str:
+    def _publication(
+        self, rendition: Rendition, kind: str, captured_at: float, error_state: ErrorState | None
+    ) -> Publication:
+        spec, ttl_s = rendition.spec, self.record.interval_s
+        key = spec.key(self.tools.key, self.record.camera.camera_id)
+        return Publication(key, rendition.body, kind, captured_at, ttl_s, error_state, spec.content_type, rendition.md5)
+
+    async def _put_one(self, publication: Publication, deadline: float, behind: int, *, shown: bool) -> str:
         """Why the store did not take it, or "". The store's trouble is reported by the publisher, once; it is not the
-        camera's."""
+        camera's. shown: it is what the record and the page speak of."""
         tools, record = self.tools, self.record
         try:
-            receipt = await tools.publisher.put(record.camera.camera_id, publication, deadline)
+            receipt = await tools.publisher.put(record.camera.camera_id, publication, deadline, behind)
         except StoreError as error:
             self.log.debug("put_failed", kind=publication.kind, reason=error.reason, detail=error.detail)
             tools.fleet.put_failures += 1
             return error.reason
-        tools.fleet.published[publication.kind] += 1
-        record.kind, record.captured_at = publication.kind, publication.captured_at
-        record.expires_at, record.etag = receipt.expires_at, receipt.etag
-        if tools.keep_copy:
-            tools.keep_copy(publication.key, publication.body)
+        if shown:
+            tools.fleet.published[publication.kind] += 1
+            record.kind, record.captured_at = publication.kind, publication.captured_at
+            record.expires_at, record.etag = receipt.expires_at, receipt.etag
+            if tools.keep_copy:
+                tools.keep_copy(publication.key, publication.body)
         return ""
 
     def _take(self, step: Step, done: CycleRecord) -> None:

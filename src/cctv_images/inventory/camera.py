@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cctv_images.choices import USUAL, Choices
+
 
 @dataclass(frozen=True, slots=True)
 class Camera:
@@ -35,3 +37,5 @@ class Camera:
     interval_s: float | None = None
     tls: str = "verify"
     """verify, pin:<sha256>, insecure or legacy."""
+    choices: Choices = USUAL
+    """How its pictures are published."""

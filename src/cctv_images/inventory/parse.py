@@ -74,7 +74,7 @@ def parse(data: bytes, *, source_name: str, rules: Rules) -> Inventory:
         if runs:
             enabled.append(row)
         elif row.camera_id:
-            paused.setdefault(row.camera_id, paused_camera(row))
+            paused.setdefault(row.camera_id, paused_camera(row, rules))
     cameras, faulty = _check(enabled, rules, table.unit)
     rejected = sorted(rejected + faulty, key=lambda row: row.line)
     named = cameras.keys() | {row.camera_id for row in rejected}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
+from cctv_images.choices import USUAL, Choices
 from cctv_images.errors import plain
 from cctv_images.inventory.address import Address, check_path, parse_address
 from cctv_images.inventory.camera import Camera
@@ -37,6 +38,8 @@ class Rules:
     """CCTV_INVENTORY_COLUMNS: canonical column → the source's column."""
     objection: Callable[[Camera], str | None] = lambda camera: None
     """Why a camera cannot be asked although its row is sound: a part of a sentence."""
+    choices: Choices = USUAL
+    """The fleet's."""
     shortest_interval_s: float = 1.0
     """A row's own interval may not be shorter: what all attempts of one cycle may take."""
 
@@ -76,13 +79,14 @@ def check_row(row: Row, rules: Rules) -> Camera | list[str]:
         channel=problems.attempt(_channel, row.text("channel")),
         interval_s=problems.attempt(_interval, row.text("interval"), rules),
         tls=problems.attempt(_tls, row.text("tls")) or "verify",
+        choices=rules.choices,
     )
     if not problems and (objection := rules.objection(camera)):
         problems.append(objection)
     return list(problems) or camera
 
 
-def paused_camera(row: Row) -> Camera:
+def paused_camera(row: Row, rules: Rules) -> Camera:
     """A row that is not enabled, as far as it can be shown; nothing about it is an error."""
     latitude, longitude = _position(row, _Problems())
     return Camera(
@@ -94,6 +98,7 @@ def paused_camera(row: Row) -> Camera:
         longitude=longitude,
         enabled=False,
         status=plain(row.text("status"), 64),
+        choices=rules.choices,
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
+import asyncio
+from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from cctv_images.choices import FULL, RenditionSpec
 from cctv_images.errors import CameraError, ConfigError
 from cctv_images.process.jpeg import START
+from cctv_images.process.render import Rendition, made, render
 from cctv_images.process.verify import examine
 
 MAX_BYTES = 8_388_608
@@ -25,6 +28,25 @@ _Colour = tuple[int, int, int] | tuple[int, int, int, int]
 _Four = tuple[int, int, int, int]
 _SMOOTH = 3
 """Shapes are drawn so many times larger and then shrunk: Pillow's own edges have stairs."""
+
+
+class Fallback:
+    """One picture for all cameras, in every rendition."""
+
+    def __init__(self, data: bytes) -> None:
+        with Image.open(BytesIO(data)) as image:
+            self._size = image.size
+        self._data = data
+        self._made = lru_cache(maxsize=64)(self._make)
+
+    async def renditions(self, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
+        """In the order of specs; `full` is the picture as it is."""
+        return await asyncio.to_thread(self._made, specs)
+
+    def _make(self, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
+        return tuple(
+            made(self._data, spec, self._size) if spec.name == FULL else render(self._data, [spec])[0] for spec in specs
+        )
 
 
 @cache

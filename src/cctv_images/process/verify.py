@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from cctv_images.errors import CameraError, ErrorState
 from cctv_images.process.convert import kind_of, pixels_of, to_jpeg
@@ -13,6 +14,8 @@ from cctv_images.process.describe import describe
 from cctv_images.process.jpeg import Jpeg, find_start, read_jpeg
 from cctv_images.process.lane import Lane
 from cctv_images.process.whole import check_whole, first_look
+
+T = TypeVar("T")
 
 MIB = 1 << 20
 AT_ONCE_BYTES = MIB
@@ -66,6 +69,11 @@ class Verifier:
             return await self._costly.run(seen.finish, cost=seen.cost, size=size) if isinstance(seen, Costly) else seen
         except MemoryError:
             raise CameraError(ErrorState.TOO_LARGE, "a picture that takes more memory than there is") from None
+
+    async def work(self, work: Callable[[], T], cost: int, picture: Picture) -> T:
+        """Something more with a picture. cost: of the order of nanoseconds. Raises CameraError(TOO_LARGE)."""
+        lane = self._costly if cost > AT_ONCE_NS else self._quick
+        return await lane.run(work, cost=cost, size=len(picture.data))
 
     async def alive(self) -> None:
         """Returns once a thread for ordinary pictures has been free: what a watchdog asks."""

@@ -98,14 +98,16 @@ class Publisher:
         self._retiring: set[asyncio.Task[None]] = set()
         self._stopping = False
 
-    async def put(self, camera_id: str, publication: Publication, deadline_s: float) -> Receipt:
-        """Returns when the store has proven the object. deadline_s is in the clock's monotonic seconds.
+    async def put(self, camera_id: str, publication: Publication, deadline_s: float, behind: int = 0) -> Receipt:
+        """Returns when the store has proven the object. deadline_s is in the clock's monotonic seconds; behind: bytes
+        that the caller holds until then, to be put next: they wait as well.
 
         Raises StoreError; its reason is "superseded" where a newer object of the same key was put meanwhile, "no_room"
         where too many bytes wait for a sick store, "stopping" while the service ends. A transient failure is repeated
         until the deadline, any other is raised at once; while the store is sick all wait for it.
         """
-        job = _Job(publication.key, publication.captured_at, len(publication.body), deadline_s)
+        size = len(publication.body) + behind
+        job = _Job(publication.key, publication.captured_at, size, deadline_s)
         return await self._run(job, lambda store: store.put(publication))
 
     async def delete(self, camera_id: str, key: str, deadline_s: float) -> None:
