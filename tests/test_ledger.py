@@ -394,6 +394,23 @@ def test_reports_that_find_no_room_are_counted(path: Path) -> None:
     ledger.close()
 
 
+def test_what_is_settled_is_written(path: Path) -> None:
+    ledger = Ledger(path, SimulatedClock(), DAYS, LedgerRecord(), batch_s=60)
+    for slot in range(10):
+        tell(ledger, slot)
+        assert ledger.settle(20)
+        assert len(rows(path, "slot")) == slot + 1
+    ledger.close()
+
+
+def test_what_cannot_be_written_is_not_settled(path: Path) -> None:
+    path.mkdir()
+    ledger = Ledger(path, SimulatedClock(), DAYS, LedgerRecord(), BATCH_S)
+    tell(ledger, 1)
+    assert not ledger.settle(0.5)
+    ledger.close()
+
+
 def test_two_processes_may_write_one_ledger(path: Path) -> None:
     files = [LedgerFile(path), LedgerFile(path)]
     for slot, file in enumerate(files):

@@ -3,8 +3,8 @@
 1. Reporting costs microseconds, waits for no disk and raises nothing; a thread writes, every BATCH_S seconds.
 2. Each slot of a camera that is run gets a row, whoever forgot to report: those without a report are filled in with
    why (reasons.py), also for the time in which the service was down.
-3. A kill -9 loses the reports of the last BATCH_S seconds: those slots then say service_down, unless the archive or
-   the spool knows better. A power cut may lose somewhat more; neither harms the file.
+3. A kill -9 or a power cut loses the reports of the last BATCH_S seconds, and nothing that was settled: those slots
+   then say service_down, unless the archive or the spool knows better. The file stays whole.
 4. A file that is damaged or not ours is set aside, said once, and begun anew; one that cannot be written is tried
    again, and MAX_WAITING reports wait meanwhile. Pictures are published in any case.
 
@@ -52,10 +52,12 @@ class Ledger:
         self._record = record
         self._batch_s = batch_s
         self._file: LedgerFile | None = None
-        self._reports: deque[Report] = deque()
+        self._reports: deque[Report | threading.Event] = deque()
+        """An event is set as soon as all before it is written."""
         self._present: tuple[Mapping[str, Present], float] | None = None
         self._first = True
-        self._closing = threading.Event()
+        self._wake = threading.Event()
+        self._closing = False
         self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
         self._thread.start()
 
@@ -86,23 +88,35 @@ class Ledger:
                 self.roll_call(present(fleet))
             await self._clock.sleep(ROLL_CALL_S if fleet.inventory_loaded_at else 1.0)
 
+    def settle(self, limit_s: float) -> bool:
+        """Blocks until all that has been reported is written and flushed; False where that takes longer."""
+        written = threading.Event()
+        if not self._take(written):
+            return False
+        self._wake.set()
+        return written.wait(limit_s)
+
     def close(self) -> None:
         """Writes what waits, unless the disk hangs."""
-        self._closing.set()
+        self._closing = True
+        self._wake.set()
         self._thread.join(CLOSE_S)
 
-    def _take(self, report: Report) -> None:
-        if len(self._reports) < MAX_WAITING:
+    def _take(self, report: Report | threading.Event) -> bool:
+        if has_room := len(self._reports) < MAX_WAITING:
             self._reports.append(report)
         else:
             self._record.dropped += 1
+        return has_room
 
     # From here on: in the thread.
 
     def _work(self) -> None:
         closing = False
         while not closing:
-            closing = self._closing.wait(self._batch_s)
+            self._wake.wait(self._batch_s)
+            self._wake.clear()
+            closing = self._closing
             self._write_all()
         self._close_file()
 
@@ -140,9 +154,11 @@ class Ledger:
     def _write(self, file: LedgerFile) -> None:
         while self._reports:
             some = [self._reports[i] for i in range(min(AT_ONCE, len(self._reports)))]
-            file.write(some)
-            for _ in some:
+            file.write([report for report in some if isinstance(report, tuple)])
+            for report in some:
                 self._reports.popleft()
+                if isinstance(report, threading.Event):
+                    report.set()
         if self._present is None:
             return
         (present, now), self._present = self._present, None

@@ -102,7 +102,7 @@ class LedgerFile:
         self._cameras = {row[1]: _Camera(*row) for row in rows}
 
     def _prepare(self) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", f"journal_size_limit = {JOURNAL_BYTES}"):
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {JOURNAL_BYTES}"):
             self._db.execute(f"PRAGMA {pragma}")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0 and not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
