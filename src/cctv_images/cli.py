@@ -10,6 +10,7 @@ import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, NoReturn, TextIO
 
@@ -41,7 +42,7 @@ class Command:
         return code
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
+def _json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
 
 
@@ -94,6 +95,23 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
         "--sick", type=_share, default=0.2, metavar="SHARE", help="share of sick cameras, 0 to 1 (default: 0.2)"
     )
     parser.add_argument("--static", action="store_true", help="one prepared picture for all: costs the least")
+
+
+def _ledger(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--date", type=_day, metavar="D", help="YYYY-MM-DD (UTC), today or yesterday")
+    parser.add_argument("--camera", metavar="ID", help="one camera, all days")
+    form = parser.add_mutually_exclusive_group()
+    _json(form)
+    form.add_argument("--csv", action="store_true", help="print comma-separated values instead of a table")
+
+
+def _day(text: str) -> date:
+    today = datetime.now(UTC).date()
+    named = {"today": today, "yesterday": today - timedelta(days=1)}
+    try:
+        return named.get(text) or date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}": expected YYYY-MM-DD, today or yesterday') from None
 
 
 def _count(text: str) -> int:
@@ -196,6 +214,17 @@ COMMANDS = (
         "no daemon answers, or it refused, and why",
         _reload,
         "control",
+    ),
+    Command(
+        "ledger",
+        "the account of every slot: days by cameras",
+        "A row for each day (UTC) and camera: slots expected, captured, published, archived and lost, and why not. "
+        "Without --date the last seven days, with --camera all days. Reads the ledger in CCTV_STATE_DIR, whether the "
+        "service runs or not. CCTV_STATE_DIR must be the service's.",
+        "cctv-images ledger --date yesterday\ncctv-images ledger --camera CCTV-0171\n"
+        "cctv-images ledger --csv > slots.csv",
+        "there is no ledger, or it knows no such camera",
+        _ledger,
     ),
     Command(
         "simulate",

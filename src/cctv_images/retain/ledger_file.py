@@ -28,7 +28,7 @@ LATE_S = 120.0
 SCHEMA = f"""
 CREATE TABLE camera (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, interval REAL NOT NULL DEFAULT 0,
-    through REAL NOT NULL DEFAULT 0, state INTEGER NOT NULL DEFAULT 0) STRICT;
+    through INTEGER NOT NULL DEFAULT 0, state INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE slot (
     slot INTEGER NOT NULL, camera INTEGER NOT NULL, captured INTEGER NOT NULL, published INTEGER NOT NULL,
     kept INTEGER NOT NULL, copy INTEGER, reason TEXT, lost TEXT, PRIMARY KEY (slot, camera)) STRICT, WITHOUT ROWID;
@@ -45,15 +45,27 @@ INSERT INTO slot VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     reason = CASE WHEN published OR excluded.published THEN NULL
         WHEN excluded.kept OR captured > excluded.captured AND reason IS NOT '{UNRECORDED}' THEN reason
         ELSE excluded.reason END
-"""  # noqa: S608 - a word of ours
-FILL = """
-INSERT OR IGNORE INTO slot
-WITH RECURSIVE due (n) AS (SELECT :first UNION ALL SELECT n + 1 FROM due WHERE n < :last)
-SELECT CAST(n * :interval + :phase AS INTEGER), :camera, 0, 0, 0, NULL, :reason, NULL FROM due
+"""  # noqa: S608 - all of it ours
+DUE = """
+WITH RECURSIVE turn (n) AS (SELECT :first UNION ALL SELECT n + 1 FROM turn WHERE n < :last),
+    due (slot) AS (SELECT CAST(n * :interval + :phase AS INTEGER) FROM turn)
+SELECT slot, :camera, 0, 0, 0, NULL, :reason, NULL FROM due
 """
+FILL = f"INSERT OR IGNORE INTO slot {DUE}"
+MISSING = f"""
+INSERT INTO temp.missing {DUE}
+WHERE NOT EXISTS (SELECT 1 FROM main.slot AS had WHERE had.slot = due.slot AND had.camera = :camera)
+"""  # noqa: S608 - all of it ours
 
 Report = tuple[int, str, bool, bool, int, int | None, str | None, str | None]
 """slot, camera's name, captured, published, kept, copy, reason, lost: a row with the name in the camera's place."""
+
+
+def due(name: str, interval_s: float, after: int, until: int) -> dict[str, float]:
+    """A camera's slots after one second and up to another, as DUE wants them; empty where there are none."""
+    phase = fraction(name) * interval_s
+    first, beyond = (math.ceil((moment + 1 - phase) / interval_s) for moment in (after, until))
+    return {"first": first, "last": beyond - 1, "interval": interval_s, "phase": phase} if first < beyond else {}
 
 
 class Unusable(Exception):
@@ -77,12 +89,8 @@ class _Camera:
     id: int
     name: str
     interval_s: float
-    through: float
+    through: int
     state: int
-
-    def number(self, moment: float) -> int:
-        """Of the last slot that is not later than the moment."""
-        return math.floor((moment - fraction(self.name) * self.interval_s) / self.interval_s)
 
 
 class LedgerFile:
@@ -132,6 +140,7 @@ class LedgerFile:
         than `since` are made for nobody. A long absence is written day by day.
         """
         expected = [camera for camera in self._cameras.values() if camera.state]
+        now, since = int(now), int(since)
         for camera in expected:
             camera.through = max(camera.through, since)
         edge = min((camera.through for camera in expected), default=now) if first else now
@@ -161,17 +170,17 @@ class LedgerFile:
         yield
         self._db.execute("COMMIT")
 
-    def _settle(self, camera: _Camera, found: Present | None, now: float) -> None:
+    def _settle(self, camera: _Camera, found: Present | None, now: int) -> None:
         """What is over of a camera that was expected until now, before it becomes what it is found to be."""
         if found is not None and (found.interval_s, found.state, camera.state) == (camera.interval_s, ASKED, ASKED):
-            return self._fill(camera, now - camera.interval_s - LATE_S, UNRECORDED)  # a cycle may be under way
+            return self._fill(camera, int(now - camera.interval_s - LATE_S), UNRECORDED)  # a cycle may be under way
         disabled = NOT_ASKED in (camera.state, found and found.state)
         self._fill(camera, now, DISABLED if disabled else UNRECORDED)
         if found is None:
             camera.state = GONE
             self._db.execute("UPDATE camera SET state = ? WHERE id = ?", (GONE, camera.id))
 
-    def _enter(self, name: str, found: Present, now: float) -> None:
+    def _enter(self, name: str, found: Present, now: int) -> None:
         camera = self._camera(name)
         if (camera.interval_s, camera.state) == (found.interval_s, found.state):
             return
@@ -181,15 +190,11 @@ class LedgerFile:
         values = (camera.interval_s, camera.through, camera.state, camera.id)
         self._db.execute("UPDATE camera SET interval = ?, through = ?, state = ? WHERE id = ?", values)
 
-    def _fill(self, camera: _Camera, until: float, reason: str) -> None:
-        first, last = camera.number(camera.through) + 1, camera.number(until)
-        if first > last:
-            return
-        phase = fraction(camera.name) * camera.interval_s
-        values = {"first": first, "last": last, "interval": camera.interval_s, "phase": phase}
-        self._db.execute(FILL, values | {"camera": camera.id, "reason": reason})
-        camera.through = until
-        self._db.execute("UPDATE camera SET through = ? WHERE id = ?", (until, camera.id))
+    def _fill(self, camera: _Camera, until: int, reason: str) -> None:
+        if slots := due(camera.name, camera.interval_s, camera.through, until):
+            self._db.execute(FILL, {"camera": camera.id, "reason": reason, **slots})
+            camera.through = until
+            self._db.execute("UPDATE camera SET through = ? WHERE id = ?", (until, camera.id))
 
     def _camera(self, name: str) -> _Camera:
         if name not in self._cameras:
@@ -197,5 +202,5 @@ class LedgerFile:
                 "INSERT OR IGNORE INTO camera (name) VALUES (?)", (name,)
             )  # `run --once` may have been faster
             row = self._db.execute("SELECT id FROM camera WHERE name = ?", (name,)).fetchone()
-            self._cameras[name] = _Camera(row[0], name, 0.0, 0.0, GONE)
+            self._cameras[name] = _Camera(row[0], name, 0.0, 0, GONE)
         return self._cameras[name]
