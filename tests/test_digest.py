@@ -238,6 +238,7 @@ DIGEST = 'Digest realm="r", nonce="n"'
         ([f'Basic realm="r", {DIGEST}'], "digest", "md5"),
         ([f"{DIGEST}, algorithm=SHA-512-256", DIGEST], "digest", "sha512256"),
         ([f"{DIGEST}, algorithm=SHA-512-256", f"{DIGEST}, algorithm=SHA-256"], "digest", "sha256"),
+        ([f"{DIGEST}, algorithm=SHA-512", DIGEST], "digest", "sha512"),
         ([f"{DIGEST}, algorithm=SHA-3", DIGEST], "digest", "md5"),
         ([DIGEST, f"{DIGEST}, algorithm=SHA-256-sess"], "digest", "sha256"),
         (["Negotiate", "Bearer realm=x", 'Basic realm="r"'], "basic", "md5"),
