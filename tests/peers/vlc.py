@@ -18,7 +18,7 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o755)
         source = "testsrc2=size=640x360:rate=10"
-        video = ["-t", "60", "-c:v", "libx264", "-g", "20", "-pix_fmt", "yuv420p", "video.mp4"]
+        video = ["-t", "300", "-c:v", "libx264", "-g", "20", "-pix_fmt", "yuv420p", "video.mp4"]
         subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, *video], cwd=folder, check=True)
         play = ["cvlc", "-q", "--no-audio", folder / "video.mp4", "--loop", "--sout-keep"]
         play += ["--sout", f"#rtp{{sdp=rtsp://127.0.0.1:{PORT}/cam}}"]
