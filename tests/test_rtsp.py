@@ -25,7 +25,7 @@ from PIL import Image
 from raw_camera import acquirer, login, ok, outcome, raw_camera, saying
 from rtsp_server import LOGIN, needs_gst, rtsp_server
 
-from cctv_images.acquire import FetchCycle, Still, Trace
+from cctv_images.acquire import Acquirer, FetchCycle, Still, Trace
 from cctv_images.acquire.budget import Budget
 from cctv_images.acquire.recipes import RECIPES
 from cctv_images.acquire.rtsp import objection
@@ -53,6 +53,15 @@ def size(still: Still | CameraError) -> tuple[int, int]:
 # By gst-rtsp-server
 
 
+async def by_gst(fetcher: Acquirer, camera: Camera, cycle: FetchCycle | None = None) -> Still | CameraError:
+    """It answers 503 where a pipeline is not up in time, which a busy machine has."""
+    for _ in range(3):
+        seen = await outcome(fetcher, camera, cycle)
+        if not (isinstance(seen, CameraError) and seen.state is ErrorState.BUSY):
+            break
+    return seen
+
+
 @pytest.fixture(scope="module")
 def gst() -> Iterator[int]:
     with rtsp_server() as port:
@@ -69,22 +78,22 @@ def closed_gst() -> Iterator[int]:
 @pytest.mark.parametrize("path", ["/h264", "/h265", "/jpeg"])
 async def test_a_key_picture_comes_of_every_codec(gst: int, path: str) -> None:
     async with acquirer(timeout_s=20, max_bytes=8 << 20) as fetcher:
-        assert size(await outcome(fetcher, camera(gst, path))) == (640, 360)
+        assert size(await by_gst(fetcher, camera(gst, path))) == (640, 360)
 
 
 @needs_gst()
 async def test_a_server_that_sends_by_udp_alone_is_asked_so(gst: int) -> None:
     trace = Trace()
     async with acquirer(timeout_s=20) as fetcher:
-        assert size(await outcome(fetcher, camera(gst, "/udp"))) == (640, 360)
-        assert size(await outcome(fetcher, camera(gst, "/udp"), FetchCycle(trace))) == (640, 360)
+        assert size(await by_gst(fetcher, camera(gst, "/udp"))) == (640, 360)
+        assert size(await by_gst(fetcher, camera(gst, "/udp"), FetchCycle(trace))) == (640, 360)
     assert sum("SETUP" in step.text for step in trace.steps) == 1, "UDP is remembered"
 
 
 @needs_gst()
 async def test_an_unknown_stream_is_not_found(gst: int) -> None:
     async with acquirer() as fetcher:
-        error = await outcome(fetcher, camera(gst, "/nothing"))
+        error = await by_gst(fetcher, camera(gst, "/nothing"))
     assert isinstance(error, CameraError)
     assert error.state is ErrorState.NOT_FOUND
 
@@ -92,7 +101,7 @@ async def test_an_unknown_stream_is_not_found(gst: int) -> None:
 @needs_gst()
 async def test_video_of_more_pixels_than_allowed_never_gets_the_memory(gst: int) -> None:
     async with acquirer(timeout_s=20, max_pixels=640 * 360 - 1) as fetcher:
-        error = await outcome(fetcher, camera(gst, "/h264"))
+        error = await by_gst(fetcher, camera(gst, "/h264"))
     assert isinstance(error, CameraError)
     assert error.state is ErrorState.TOO_LARGE
 
@@ -101,7 +110,7 @@ async def test_video_of_more_pixels_than_allowed_never_gets_the_memory(gst: int)
 async def test_the_right_login_opens_the_stream_and_stands_in_no_trace(closed_gst: int) -> None:
     trace = Trace()
     async with acquirer(timeout_s=20, default_login=login(*LOGIN)) as fetcher:
-        assert size(await outcome(fetcher, camera(closed_gst, "/h264"), FetchCycle(trace))) == (640, 360)
+        assert size(await by_gst(fetcher, camera(closed_gst, "/h264"), FetchCycle(trace))) == (640, 360)
     said = repr(trace.steps)
     assert LOGIN[1] not in said
     assert "response=" not in said
@@ -111,7 +120,7 @@ async def test_the_right_login_opens_the_stream_and_stands_in_no_trace(closed_gs
 async def test_a_wrong_login_is_offered_once(closed_gst: int) -> None:
     cycle = FetchCycle(Trace())
     async with acquirer(default_login=login("admin", "wrong")) as fetcher:
-        errors = [await outcome(fetcher, camera(closed_gst, "/h264"), cycle) for _ in range(2)]
+        errors = [await by_gst(fetcher, camera(closed_gst, "/h264"), cycle) for _ in range(2)]
     assert [error.state for error in errors if isinstance(error, CameraError)] == [ErrorState.AUTH] * 2
     assert cycle.trace is not None
     assert sum("offering" in step.text for step in cycle.trace.steps) == 1

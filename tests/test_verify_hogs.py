@@ -50,7 +50,7 @@ def test_no_bytes_stop_the_other_threads(name: str) -> None:
     finally:
         over.set()
         ticking.join()
-    assert max(gaps) < 0.5
+    assert max(gaps) < 2  # each of these has taken minutes
 
 
 def png(width: int, height: int) -> bytes:

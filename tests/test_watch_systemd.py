@@ -66,7 +66,7 @@ def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.parametrize(
     ("usec", "pid", "expected"),
     [
-        ("60000000", str(os.getpid()), 60.0),
+        ("60000000", "{own}", 60.0),
         ("60000000", "", 60.0),
         ("60000000", "1", None),
         ("0", "", None),
@@ -78,7 +78,7 @@ def test_the_watchdog_interval_is_read_only_when_it_is_meant_for_this_process(
     monkeypatch: pytest.MonkeyPatch, usec: str, pid: str, expected: float | None
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", usec)
-    monkeypatch.setenv("WATCHDOG_PID", pid)
+    monkeypatch.setenv("WATCHDOG_PID", pid.format(own=os.getpid()))
     assert watchdog_interval_s() == expected
 
 
