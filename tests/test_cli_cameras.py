@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 from pathlib import Path
 
 import pytest
+from needs import needs
 from program import Program, finished, until
-from zoo import zoo_of
+from zoo import self_signed, zoo_of
 
+from cctv_images.simulate.faults import Fault
 from cctv_images.simulate.server import Zoo
 
 HEADER = "camera_id,address,model,credentials\n"
@@ -227,3 +230,17 @@ async def test_many_probes_at_once_share_one_account_of_refusals(program: Progra
         furnish(program, zoo)
         await asyncio.gather(*(program("probe", "a") for _ in range(4)))
         assert zoo.login_counts("a").refused <= 2
+
+
+@needs("openssl")
+async def test_the_pin_that_trusts_a_self_signed_camera_is_named_and_works(program: Program, tmp_path: Path) -> None:
+    listed = program.folder / "cameras.csv"
+    async with zoo_of({"one": ("pelco-open", Fault.TLS_SELF_SIGNED)}, tls=self_signed(tmp_path)) as zoo:
+        listed.write_text(f"camera_id,address,model,tls\none,{zoo.address('one')},Pelco,\n")
+        done = await program("probe", "one")
+        assert done.code == 1
+        assert "error_state tls: the certificate is self-signed" in done.out
+        pin = re.search(r"tls = (pin:[0-9a-f]{64})", done.out)
+        assert pin
+        listed.write_text(f"camera_id,address,model,tls\none,{zoo.address('one')},Pelco,{pin[1]}\n")
+        assert (await program("probe", "one")).code == 0

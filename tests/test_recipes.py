@@ -14,6 +14,7 @@ from cctv_images.acquire import quirks
 from cctv_images.acquire.recipes import RECIPES, Recipe, find_recipe, nearest, normalised
 from cctv_images.errors import ErrorState
 from cctv_images.inventory.camera import Camera
+from cctv_images.inventory.columns import SYNONYMS
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "cameras.md"
 
@@ -266,7 +267,7 @@ def noted(recipe: Recipe) -> str:
 
 
 def test_the_document_shows_the_table_row_by_row() -> None:
-    lines = DOCUMENT.read_text("utf-8").splitlines()
+    lines = DOCUMENT.read_text("utf-8").partition("## Makes")[2].splitlines()
     expected = [shown(recipe) for recipe in RECIPES.values()]
     assert [line for line in lines if line.startswith("| `")] == expected, "\n".join(["should be:", *expected])
 
@@ -275,3 +276,8 @@ def test_the_document_names_notes_and_sources_of_every_make() -> None:
     lines = DOCUMENT.read_text("utf-8").splitlines()
     expected = [noted(recipe) for recipe in RECIPES.values()]
     assert [line for line in lines if line.startswith("- **")] == expected, "\n".join(["should be:", *expected])
+
+
+def test_every_column_of_the_inventory_is_explained() -> None:
+    listing = DOCUMENT.read_text().partition("## The list of cameras")[2].partition("\n## ")[0]
+    assert [column for column in SYNONYMS if f"`{column}`" not in listing] == []

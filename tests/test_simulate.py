@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import pytest
 from needs import needs
 from PIL import Image
 from pydantic import SecretStr
-from zoo import PERSONAS, camera, zoo_of
+from zoo import PERSONAS, camera, self_signed, zoo_of
 
 from cctv_images.acquire import Acquirer, FetchCycle, Login, LoginGuard
 from cctv_images.acquire.own_login import with_login
@@ -339,21 +338,8 @@ async def test_a_network_that_is_gone_refuses_everything_until_it_comes_back() -
 
 @needs("openssl")
 async def test_a_self_signed_camera_speaks_tls_that_nobody_vouches_for(tmp_path: Path) -> None:
-    import ssl
-
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=camera"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
     async with (
-        zoo_of({"one": ("pelco-open", Fault.TLS_SELF_SIGNED)}, tls=context) as zoo,
+        zoo_of({"one": ("pelco-open", Fault.TLS_SELF_SIGNED)}, tls=self_signed(tmp_path)) as zoo,
         aiohttp.ClientSession() as session,
     ):
         url = f"{zoo.address('one')}/jpeg?id=2"

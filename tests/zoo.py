@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 from cctv_images.simulate.faults import Fault
 from cctv_images.simulate.fleet import SimulatedCamera, resident
@@ -28,3 +30,13 @@ def zoo_of(
     """A zoo on a free port with prepared pictures: camera id -> (persona, fault)."""
     animals = [camera(p, f, camera_id=i, number=n) for n, (i, (p, f)) in enumerate(cameras.items())]
     return Zoo(animals, pictures=StaticPictures(unique=unique), tls=tls)
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """A certificate that nobody vouches for, in folder/certificate.pem. Needs openssl."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=camera"]
+    subprocess.run([*words, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context

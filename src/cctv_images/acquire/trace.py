@@ -21,7 +21,7 @@ class Step:
     at_ms: float
     """Milliseconds since the attempt's begin."""
     phase: str
-    """resolve, connect, request, answer, login, redirect, body, tolerant, error."""
+    """resolve, connect, request, answer, login, redirect, body, tolerant, error, tls."""
     text: str
     lines: tuple[str, ...] = ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import asdict, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,7 +16,7 @@ from cctv_images.commands import CommandError
 from cctv_images.commands.asking import Answer, asker
 from cctv_images.commands.common import be_quiet, print_json, run_async, say, settings_for
 from cctv_images.commands.find import Finding, finder, inventory_lines, shown
-from cctv_images.errors import EX_BAD, EX_OK, ConfigError, plain
+from cctv_images.errors import EX_BAD, EX_OK, ConfigError, ErrorState, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.parse import Inventory, parse
 from cctv_images.inventory.source import InventoryUnavailable
@@ -26,6 +27,9 @@ FINDING = "pelco"
 """A model that an address can stand with until its own is found."""
 AD_HOC = "probe"
 """The camera_id of a camera that stands in no inventory."""
+PIN = re.compile(r"pin:[0-9a-f]{64}")
+NO_PIN = f"pin:{'0' * 64}"
+"""No certificate has it: the answer names the one there is."""
 
 
 def probe(args: argparse.Namespace) -> int:
@@ -48,7 +52,12 @@ def probe(args: argparse.Namespace) -> int:
 async def _probe(args: argparse.Namespace, settings: Settings) -> Answer:
     camera = await _camera(args, settings)
     async with asker(settings) as asking:
-        return await asking.ask(camera, explain=True)
+        answer = await asking.ask(camera, explain=True)
+        if answer.error and answer.error.state is ErrorState.TLS and camera.tls == "verify":
+            other = await asking.ask(replace(camera, tls=NO_PIN))  # ends before a request is sent
+            if other.error and (pin := PIN.search(other.error.detail)):
+                answer.trace.add("tls", f"to trust the certificate that was shown, and no other: tls = {pin[0]}")
+        return answer
 
 
 async def _camera(args: argparse.Namespace, settings: Settings) -> Camera:
