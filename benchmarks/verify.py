@@ -18,7 +18,8 @@ from io import BytesIO
 import simplejpeg
 from PIL import Image
 
-from cctv_images.process.verify import Verifier, examine
+from cctv_images.process.processor import Processor
+from cctv_images.process.verify import examine
 
 REPEATS, PICTURES = 7, 60
 MAX_PIXELS = 50_000_000
@@ -77,12 +78,12 @@ async def memory(count: int = 2000) -> list[float]:
     out = BytesIO()
     Image.open(BytesIO(bodies[2])).save(out, "PNG", compress_level=1)
     bodies.append(out.getvalue())
-    verifier, seen = Verifier(MAX_PIXELS), [resident_mb()]
+    processor, seen = Processor(MAX_PIXELS), [resident_mb()]
     for batch in range(count // 16):
-        await asyncio.gather(*(verifier.verify(bytes(bytearray(bodies[(batch + i) % 6]))) for i in range(16)))
+        await asyncio.gather(*(processor.verify(bytes(bytearray(bodies[(batch + i) % 6]))) for i in range(16)))
         if (batch + 1) % (count // 64) == 0:
             seen.append(resident_mb())
-    verifier.close()
+    processor.close()
     return seen
 
 

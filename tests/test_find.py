@@ -21,7 +21,7 @@ from cctv_images.acquire.recipes import RECIPES
 from cctv_images.commands.asking import Asker
 from cctv_images.commands.find import FIRST, Finder, Finding, inventory_lines, shown
 from cctv_images.inventory.camera import Camera
-from cctv_images.process.verify import Verifier
+from cctv_images.process.processor import Processor
 from cctv_images.simulate.server import Zoo
 
 JPEG = jpeg()
@@ -30,10 +30,10 @@ MISSING = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 @asynccontextmanager
 async def finder(known: Login | None = None) -> AsyncIterator[Finder]:
-    verifier = Verifier(50_000_000)
+    processor = Processor(50_000_000)
     async with acquirer() as bare, acquirer(default_login=known) as logs_in:
-        yield Finder(Asker(bare, verifier), Asker(logs_in, verifier))
-    verifier.close()
+        yield Finder(Asker(bare, processor), Asker(logs_in, processor))
+    processor.close()
 
 
 def account(zoo: Zoo, camera_id: str) -> Login | None:

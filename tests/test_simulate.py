@@ -27,7 +27,7 @@ from cctv_images.clock import RealClock
 from cctv_images.errors import CameraError, ConfigError, ErrorState
 from cctv_images.inventory.parse import parse
 from cctv_images.inventory.rows import Rules
-from cctv_images.process.verify import Verifier
+from cctv_images.process.processor import Processor
 from cctv_images.simulate import simulate
 from cctv_images.simulate.answers import SCRIPTS
 from cctv_images.simulate.faults import FAULTS, IN_TIME, SICK, TOLERATED, Fault
@@ -353,14 +353,14 @@ async def test_every_make_and_fault_comes_out_as_the_error_state_that_it_is_ther
     async with Zoo(everything(), pictures=StaticPictures()) as zoo:
         guard = LoginGuard(None, RealClock())
         patient, hasty = _acquirer(zoo, guard, 60), _acquirer(zoo, guard, 4)
-        verifier = Verifier(50_000_000)
+        processor = Processor(50_000_000)
 
         async def outcome(animal: SimulatedCamera) -> ErrorState | None:
             slow = FAULTS[animal.fault].expects in (ErrorState.TIMEOUT, ErrorState.CONNECT_TIMEOUT)
             for _ in range(9 if animal.fault in IN_TIME else 1):
                 try:
                     still = await (hasty if slow else patient).fetch(zoo.camera(animal.camera_id), FetchCycle())
-                    await verifier.verify(still.data)
+                    await processor.verify(still.data)
                 except CameraError as error:
                     state: ErrorState | None = error.state
                 else:
@@ -377,7 +377,7 @@ async def test_every_make_and_fault_comes_out_as_the_error_state_that_it_is_ther
             assert counts.basic_unasked == counts.basic_despite_digest == 0, animal.persona.name
             assert counts.refused <= 2, animal.persona.name
             assert zoo.counts(animal.camera_id).open_max <= 1, animal.persona.name
-        verifier.close()
+        processor.close()
         for acquirer in (patient, hasty):
             await acquirer.close()
         await guard.close()

@@ -16,7 +16,8 @@ from raw_camera import jpeg
 
 from cctv_images.errors import CameraError, ErrorState
 from cctv_images.process.lane import Lane
-from cctv_images.process.verify import Verifier, examine
+from cctv_images.process.processor import Processor
+from cctv_images.process.verify import examine
 
 JPEG = jpeg()
 PADDED = JPEG[:-2] + b"\x55" * 3000
@@ -61,17 +62,17 @@ def png(width: int, height: int) -> bytes:
 
 
 async def test_pictures_that_take_long_delay_nobody_elses() -> None:
-    verifier = Verifier(50_000_000)
-    hogs = [asyncio.create_task(verifier.verify(body)) for body in [png(5000, 5000)] * 20]
+    processor = Processor(50_000_000)
+    hogs = [asyncio.create_task(processor.verify(body)) for body in [png(5000, 5000)] * 20]
     await asyncio.sleep(0.5)
     begun = time.monotonic()
     for _ in range(20):
-        assert (await verifier.verify(JPEG)).width == 320
-        await verifier.alive()
+        assert (await processor.verify(JPEG)).width == 320
+        await processor.alive()
     assert time.monotonic() - begun < 6
-    assert (await verifier.verify(png(300, 200))).width == 300  # before the hogs that wait
+    assert (await processor.verify(png(300, 200))).width == 300  # before the hogs that wait
     assert sum(hog.done() for hog in hogs) < 10
-    verifier.close()
+    processor.close()
     await asyncio.wait(hogs)
 
 
@@ -119,7 +120,7 @@ async def test_the_cheapest_work_comes_first_whoever_gives_up_before_it() -> Non
 
 
 async def test_bodies_that_are_no_pictures_are_forgotten_at_once() -> None:
-    verifier = Verifier(50_000_000)
+    processor = Processor(50_000_000)
     gc.collect()
     gc.disable()
     tracemalloc.start()
@@ -128,11 +129,11 @@ async def test_bodies_that_are_no_pictures_are_forgotten_at_once() -> None:
         for n in range(10):
             body = (JPEG[:9000] if n % 2 else b"<html>") + bytes(900_000 * (n % 3 + 1))
             with pytest.raises(CameraError) as caught:
-                await verifier.verify(body)
+                await processor.verify(body)
             kept.append(caught.value.with_traceback(None))
         del body, caught
         assert tracemalloc.get_traced_memory()[0] < 3_000_000
     finally:
         tracemalloc.stop()
         gc.enable()
-    verifier.close()
+    processor.close()

@@ -19,9 +19,7 @@ from cctv_images.choices import AS_IT_CAME, FULL, USUAL, Choices, RenditionSpec
 from cctv_images.clock import SimulatedClock
 from cctv_images.errors import CameraError, ErrorState, StoreError
 from cctv_images.inventory.camera import Camera
-from cctv_images.process.processor import Processed
-from cctv_images.process.render import Rendition
-from cctv_images.process.verify import Picture
+from cctv_images.process.render import Picture, Processed, Rendition
 from cctv_images.publish.store import Publication, Receipt
 from cctv_images.records import Fleet
 from cctv_images.rescue import Rescue
@@ -87,6 +85,9 @@ class World:
         finally:
             self.busy.discard(camera.camera_id)
         return Still(b"picture", "image/jpeg", False, self.clock.time())
+
+    async def room(self) -> None:
+        pass
 
     async def process(self, data: bytes, camera: Camera, captured_at: float) -> Processed:
         others = [spec for spec in camera.choices.renditions if spec.name != FULL]

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from cctv_images.config.values import json_object, nearest
 from cctv_images.config.values import shown as quoted
+from cctv_images.errors import plain
+from cctv_images.masks import Mask
 
 FULL = "full"
 MAX_RENDITIONS = 8
 WIDEST = 16_384
 """Pixels across or down: what WebP can have."""
 
+MAX_STAMP = 200
+STAMP_FIELDS = ("name", "camera_id", "time")
+
+_TIME = re.compile(r"(?:%-?[aAbBdeHIjmMpSyYzZ%]|[^%{}]){1,40}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _FORM = "expected renditions such as full, thumb:480x270, small:320x180@q70"
 
@@ -60,6 +70,11 @@ class Choices:
 
     renditions: tuple[RenditionSpec, ...] = (AS_IT_CAME,)
     """`full` last."""
+    masks: tuple[Mask, ...] = ()
+    stamp: str = ""
+    """What is written into the picture, with {name}, {camera_id} and {time} in it; empty = nothing."""
+    time_zone: str = "UTC"
+    """Of the stamp's time: a name such as America/Chicago."""
 
 
 USUAL = Choices()
@@ -114,3 +129,60 @@ def _option(option: str, shown: str) -> dict[str, object]:
             raise ValueError(f"{shown}: expected a quality from q1 to q100")
         return {"quality": int(match[1])}
     raise ValueError(f"{shown} asks for an unknown format, known are @q1 to @q100, @progressive and @webp")
+
+
+def stamp(text: str) -> str:
+    """`{name}, {time}, City of Austin`; `off` is none. Raises ValueError."""
+    form = f"expected off, or at most {MAX_STAMP} characters such as {{name}} {{time}}, City of Austin"
+    if text.lower() == "off":
+        return ""
+    try:
+        fields = [(name, spec or "", how) for _, name, spec, how in Formatter().parse(text) if name is not None]
+    except ValueError:
+        raise ValueError(f"{form}; its braces do not match") from None
+    if wrong := [name for name, _, how in fields if name not in STAMP_FIELDS or how]:
+        raise ValueError(f"{form}; {quoted(wrong[0])} in braces is none of {', '.join(STAMP_FIELDS)}")
+    for name, spec, _ in fields:
+        if spec and (name != "time" or not _TIME.fullmatch(spec)):
+            raise ValueError(f"{form}; only {{time}} can be followed by how it is written, e.g. {{time:%H:%M %Z}}")
+        if spec and "%Z" not in spec and "%z" not in spec:
+            raise ValueError("a time without its zone misleads, expected %Z or %z in {time:...}")
+    if len(text) > MAX_STAMP:
+        raise ValueError(form)
+    return " ".join(text.split())
+
+
+def time_zone(text: str) -> str:
+    """Raises ValueError."""
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        known = available_timezones()
+        hint = nearest(text, sorted(known)) or ", expected a name such as America/Chicago"
+        missing = "; this machine knows none: its package tzdata is missing"
+        raise ValueError(f"there is no such time zone{hint if known else missing}") from None
+    return text
+
+
+READERS: dict[str, Callable[[str], Any]] = {"renditions": renditions, "stamp": stamp, "time_zone": time_zone}
+"""What can be chosen for a make or a camera as well as for the fleet: field of Choices → its reader."""
+
+
+def by_make(text: str) -> dict[str, dict[str, Any]]:
+    """`{"axis": {"stamp": "off"}}`: make → what it changes of the fleet's choices. Raises ValueError."""
+    return {make: _changes(f'"{plain(make, 40)}"', changes) for make, changes in json_object(text).items()}
+
+
+def _changes(make: str, given: object) -> dict[str, Any]:
+    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        raise ValueError(f'expected {make}: {{"stamp": "off"}} or the like')
+    if unknown := [name for name in given if name not in READERS]:
+        hint = nearest(unknown[0], list(READERS))
+        raise ValueError(f'{make}: "{plain(unknown[0], 40)}" is no choice, known are {", ".join(READERS)}{hint}')
+    changes = {}
+    for name, value in given.items():
+        try:
+            changes[name] = READERS[name](value.strip())
+        except ValueError as exc:
+            raise ValueError(f"{make}, {name}: {exc}") from None
+    return changes

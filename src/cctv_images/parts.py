@@ -13,9 +13,10 @@ from cctv_images.acquire.rtsp import objection
 from cctv_images.choices import Choices
 from cctv_images.clock import Clock
 from cctv_images.config.rules import pauses_s
-from cctv_images.errors import ConfigError
+from cctv_images.errors import ConfigError, plain
 from cctv_images.inventory.rows import Rules
 from cctv_images.inventory.source import InventorySource
+from cctv_images.masks import Mask, read_masks
 from cctv_images.records import Fleet
 from cctv_images.retain.ledger import Ledger
 from cctv_images.settings import Settings
@@ -34,10 +35,22 @@ def inventory_source(settings: Settings, clock: Clock) -> InventorySource:
         objection=objection,
         credentials=frozenset(settings.credentials),
         columns=settings.inventory_columns,
-        choices=Choices(settings.renditions),
+        choices=Choices(settings.renditions, (), settings.stamp, settings.time_zone),
+        by_make={found.name: changes for make, changes in settings.by_make.items() if (found := find_recipe(make))},
+        masks=privacy_masks(settings),
         shortest_interval_s=settings.attempts * settings.timeout + pauses_s(settings),
     )
     return InventorySource(settings.inventory, rules, settings.state_dir, clock, settings.inventory_headers_map())
+
+
+def privacy_masks(settings: Settings) -> dict[str, tuple[Mask, ...]]:
+    """Those of CCTV_MASKS. Raises ConfigError: where a mask cannot be read, no picture may be published."""
+    if settings.masks is None:
+        return {}
+    found, wrong = read_masks(settings.masks)
+    if wrong:
+        raise ConfigError([f"CCTV_MASKS = {plain(settings.masks)}: {mistake}." for mistake in wrong])
+    return found
 
 
 def login_guard(

@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     max_image_bytes: Annotated[int, integer(1024, 96 << 20)] = 8388608
     max_image_pixels: Annotated[int, integer(1024, 400_000_000)] = 50_000_000
     renditions: Annotated[tuple[choices.RenditionSpec, ...], stripped(choices.renditions)] = (choices.AS_IT_CAME,)
+    masks: Path | None = None
+    stamp: Annotated[str, stripped(choices.stamp)] = ""
+    time_zone: Annotated[str, stripped(choices.time_zone)] = "UTC"
+    by_make: Annotated[dict[str, dict[str, Any]], read(choices.by_make)] = {}
     camera_username: Annotated[str, read(values.username)] = ""
     camera_password: SecretStr | None = None
     credentials: Annotated[dict[str, Login], read(values.logins)] = {}
@@ -134,11 +138,19 @@ HIDDEN = SECRETS | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_T
 """Never shown, not even when they are wrong."""
 RELOADABLE = frozenset(
     {"inventory", "inventory_columns", "inventory_headers", "camera_username", "camera_password", "credentials"}
-    | {"renditions"}
+    | {"renditions", "masks", "stamp", "time_zone", "by_make"}
 )
 AWS_RELOADABLE = frozenset({"access_key_id", "secret_access_key", "session_token", "profile"})
 OF_THE_NODE = frozenset(
-    {"inventory_headers", "camera_password", "credentials", "fallback_image", "state_dir", "expect_fingerprint"}
+    {
+        "inventory_headers",
+        "camera_password",
+        "credentials",
+        "masks",
+        "fallback_image",
+        "state_dir",
+        "expect_fingerprint",
+    }
     | {"log_file", "log_format", "log_level", "listen", "control", "aws", "inventory", "ledger_days"}
 )
 """Left out of the fingerprint as they are: secrets, paths, and how one node is watched."""
@@ -270,6 +282,7 @@ def fingerprint(settings: Settings) -> str:
     effective["camera_networks"] = sorted(effective["camera_networks"])
     effective["logins"] = [*sorted(settings.credentials), settings.default_login is not None]
     effective["aws"] = [settings.aws.region, settings.aws.endpoint_url]
+    effective["masks"] = settings.masks is not None
     effective["own_fallback"] = settings.fallback_image is not None
     effective["inventory"] = settings.inventory.split("?")[0] if settings.inventory_is_remote else "file"
     return hashlib.sha256(json.dumps(effective, sort_keys=True).encode()).hexdigest()[:12]

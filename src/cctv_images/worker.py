@@ -14,9 +14,7 @@ from cctv_images.choices import FULL, RenditionSpec
 from cctv_images.clock import Clock
 from cctv_images.errors import OUR_NETWORK, CameraError, ErrorState, StoreError
 from cctv_images.inventory.camera import Camera
-from cctv_images.process.processor import Processed
-from cctv_images.process.render import Rendition
-from cctv_images.process.verify import Picture
+from cctv_images.process.render import Picture, Processed, Rendition
 from cctv_images.publish.store import Publication, Receipt
 from cctv_images.records import CameraRecord, CycleRecord, Fleet
 from cctv_images.retain.reasons import OVERRUN, STORE, UPLINK
@@ -39,6 +37,8 @@ class Fetches(Protocol):
 
 
 class Processes(Protocol):
+    async def room(self) -> None: ...
+
     async def process(self, data: bytes, camera: Camera, captured_at: float) -> Processed: ...
 
 
@@ -161,6 +161,7 @@ class CameraWorker:
 
     async def _attempt(self, memory: FetchCycle) -> tuple[Processed, float]:
         """What is raised holds no frame and so no byte of the answer: it is kept until the next attempt is over."""
+        await self.tools.processor.room()
         still = await self.tools.acquirer.fetch(self.record.camera, memory)
         self.record.lenient = still.lenient
         try:

@@ -15,7 +15,7 @@ from cctv_images.clock import RealClock
 from cctv_images.commands import CommandError
 from cctv_images.errors import CameraError
 from cctv_images.inventory.camera import Camera
-from cctv_images.process.verify import Picture, Verifier
+from cctv_images.process import Picture, Processor
 from cctv_images.settings import Settings
 
 PACKAGED_STATE = Path("/var/lib/cctv-images")
@@ -29,6 +29,7 @@ class Answer:
     camera: Camera
     still: Still | None = None
     picture: Picture | None = None
+    """As it would be published: never without its masks."""
     error: CameraError | None = None
     fetch_s: float = 0.0
     verify_s: float = 0.0
@@ -36,9 +37,9 @@ class Answer:
 
 
 class Asker:
-    def __init__(self, acquirer: Acquirer, verifier: Verifier) -> None:
+    def __init__(self, acquirer: Acquirer, processor: Processor) -> None:
         self._acquirer = acquirer
-        self._verifier = verifier
+        self._processor = processor
 
     async def ask(self, camera: Camera, *, explain: bool = False) -> Answer:
         """One attempt. Its failure is part of the answer. explain: note each step."""
@@ -47,7 +48,8 @@ class Asker:
         try:
             answer.still = await self._acquirer.fetch(camera, FetchCycle(answer.trace if explain else None))
             answer.fetch_s, begin = time.perf_counter() - begin, time.perf_counter()
-            answer.picture = await self._verifier.verify(answer.still.data)
+            processed = await self._processor.process(answer.still.data, camera, answer.still.captured_at)
+            answer.picture = processed.picture
             answer.verify_s = time.perf_counter() - begin
         except CameraError as exc:
             answer.error = exc
@@ -62,11 +64,11 @@ async def asker(settings: Settings) -> AsyncIterator[Asker]:
     settings = _with_daemons_state(settings)
     guard = parts.login_guard(settings, RealClock())
     acquirer = parts.acquirer(settings, guard)
-    verifier = Verifier(settings.max_image_pixels)
+    processor = Processor(settings.max_image_pixels)
     try:
-        yield Asker(acquirer, verifier)
+        yield Asker(acquirer, processor)
     finally:
-        verifier.close()
+        processor.close()
         await acquirer.close()
         await guard.close()
 

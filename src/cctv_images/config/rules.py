@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cctv_images.acquire.recipes import find_recipe, nearest
 from cctv_images.config.values import http_url, length, region
 from cctv_images.errors import plain
+from cctv_images.masks import read_masks
 
 if TYPE_CHECKING:
     from cctv_images.settings import Settings
@@ -73,6 +75,24 @@ def login_is_whole(s: Settings) -> Iterator[Complaint]:
         yield "camera_password", "expected CCTV_CAMERA_USERNAME beside it"
 
 
+def masks_can_be_used(s: Settings) -> Iterator[Complaint]:
+    for mistake in read_masks(s.masks)[1] if s.masks else ():
+        yield "masks", mistake
+
+
+def makes_are_known(s: Settings) -> Iterator[Complaint]:
+    known: set[str] = set()
+    for make in s.by_make:
+        recipe = find_recipe(make)
+        if recipe is None:
+            near = [f'"{name}"' for name in nearest(make)]
+            yield "by_make", f'"{plain(make, 40)}" is no make{", nearest: " if near else ""}{", ".join(near)}'
+        elif recipe.name in known:
+            yield "by_make", f'"{plain(make, 40)}" is another name for a make that stands there already'
+        else:
+            known.add(recipe.name)
+
+
 def aws_is_whole(s: Settings) -> Iterator[Complaint]:
     aws = s.aws
     if aws.access_key_id and not aws.secret_access_key:
@@ -92,5 +112,7 @@ RULES: tuple[tuple[set[str], Callable[[Settings], Iterator[Complaint]]], ...] = 
     ({"interval", "timeout", "attempts", "backoff"}, cycle_fits_interval),
     ({"interval", "startup_spread"}, spread_fits_interval),
     ({"camera_username", "camera_password"}, login_is_whole),
+    ({"masks"}, masks_can_be_used),
+    ({"by_make"}, makes_are_known),
     ({"aws"}, aws_is_whole),
 )

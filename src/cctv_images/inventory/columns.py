@@ -32,6 +32,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "interval": ("interval",),
     "path": ("path",),
     "tls": ("tls",),
+    "renditions": ("renditions",),
+    "masks": ("masks",),
+    "stamp": ("stamp",),
+    "time_zone": ("time_zone",),
 }
 """Canonical column → the headings that mean it, the first present wins; compared by `normal`."""
 

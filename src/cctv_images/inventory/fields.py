@@ -17,6 +17,8 @@ _NUMBER = r"([+-]?[0-9]{1,3}(?:\.[0-9]+)?)"
 _LATITUDE_FIRST = re.compile(rf"\(?\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)?")
 _WELL_KNOWN_TEXT = re.compile(rf"POINT\s*\(\s*{_NUMBER}\s+{_NUMBER}\s*\)", re.IGNORECASE)
 _YES, _NO = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
+AS_IT_STANDS = ("position", "masks")
+"""Columns that may hold more than a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Row:
     """By canonical column, without blanks around; a missing or null cell is missing or empty."""
     position: Any = None
     """The source's own form of a position, if it has one."""
+    masks: Any = None
+    """Likewise: JSON's lists, or text."""
     problems: tuple[str, ...] = ()
 
     def text(self, column: str) -> str:
@@ -42,13 +46,15 @@ def row_of(raw: RawRow, columns: Mapping[str, str]) -> Row:
     texts: dict[str, str] = {}
     problems: list[str] = []
     for column, heading in columns.items():
-        if column == "position":
+        if column in AS_IT_STANDS:
             continue
         try:
             texts[column] = simple(_cell(raw.cells, heading))
         except ValueError:
             problems.append(f"the {column} is a nested value")
-    return Row(raw.number, texts, _cell(raw.cells, columns.get("position", "")), tuple(problems))
+    position, masks = (_cell(raw.cells, columns.get(column, "")) for column in AS_IT_STANDS)
+    masks = masks.strip() if isinstance(masks, str) else masks
+    return Row(raw.number, texts, position, masks, tuple(problems))
 
 
 def _cell(cells: Mapping[str, Any], heading: str) -> Any:

@@ -7,8 +7,10 @@ are not checked: they are counted by state.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cctv_images.errors import plain
@@ -31,7 +33,7 @@ class RejectedRow:
     """None where the row does not say which camera it means."""
     reason: str
     unit: str = "line"
-    """What `line` counts: physical lines of a CSV, or rows of a JSON document; both from 1."""
+    """What `line` counts: physical lines of a CSV, rows of a JSON document, or entries of CCTV_MASKS; all from 1."""
 
     def __str__(self) -> str:
         camera = f" (camera {self.camera_id})" if self.camera_id else ""
@@ -77,6 +79,8 @@ def parse(data: bytes, *, source_name: str, rules: Rules) -> Inventory:
             paused.setdefault(row.camera_id, paused_camera(row, rules))
     cameras, faulty = _check(enabled, rules, table.unit)
     rejected = sorted(rejected + faulty, key=lambda row: row.line)
+    ids = {*cameras, *paused, *(row.camera_id or "" for row in rejected)}
+    rejected += _masks_of_nobody(rules, ids)
     named = cameras.keys() | {row.camera_id for row in rejected}
     return Inventory(cameras, {i: c for i, c in paused.items() if i not in named}, rejected, counts)
 
@@ -114,6 +118,16 @@ def _check(rows: list[Row], rules: Rules, unit: str) -> tuple[dict[str, Camera],
         elif isinstance(checked, Camera):
             cameras[checked.camera_id] = checked
     return cameras, rejected
+
+
+def _masks_of_nobody(rules: Rules, ids: set[str]) -> Iterator[RejectedRow]:
+    """A mistyped id leaves the camera that was meant without its masks."""
+    for number, camera_id in enumerate(rules.masks, 1):
+        if camera_id not in ids:
+            near = difflib.get_close_matches(camera_id, ids, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            reason = f"there is no camera {plain(camera_id, 64)} in the inventory{hint}"
+            yield RejectedRow(number, None, reason, "CCTV_MASKS entry")
 
 
 def _doubled(row: Row, numbers: list[int], unit: str) -> str:

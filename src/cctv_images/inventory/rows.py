@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ParamSpec, TypeVar
 
-from cctv_images.choices import USUAL, Choices
+from cctv_images.choices import READERS, USUAL, Choices
 from cctv_images.errors import plain
 from cctv_images.inventory.address import Address, check_path, parse_address
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.fields import Row, degrees, is_camera_id, position_texts, quoted, seconds
+from cctv_images.masks import Mask, masks
 
 GENERIC = "generic"
 """The recipe of a camera that is asked by a full URL alone."""
@@ -40,6 +41,10 @@ class Rules:
     """Why a camera cannot be asked although its row is sound: a part of a sentence."""
     choices: Choices = USUAL
     """The fleet's."""
+    by_make: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Recipe → what it changes of them."""
+    masks: Mapping[str, tuple[Mask, ...]] = field(default_factory=dict)
+    """Camera id → those of CCTV_MASKS."""
     shortest_interval_s: float = 1.0
     """A row's own interval may not be shorter: what all attempts of one cycle may take."""
 
@@ -79,7 +84,7 @@ def check_row(row: Row, rules: Rules) -> Camera | list[str]:
         channel=problems.attempt(_channel, row.text("channel")),
         interval_s=problems.attempt(_interval, row.text("interval"), rules),
         tls=problems.attempt(_tls, row.text("tls")) or "verify",
-        choices=rules.choices,
+        choices=_choices(row, recipe or "", rules, problems),
     )
     if not problems and (objection := rules.objection(camera)):
         problems.append(objection)
@@ -98,7 +103,7 @@ def paused_camera(row: Row, rules: Rules) -> Camera:
         longitude=longitude,
         enabled=False,
         status=plain(row.text("status"), 64),
-        choices=rules.choices,
+        choices=_choices(row, rules.find_recipe(row.text("model")) or "", rules, _Problems()),
     )
 
 
@@ -125,6 +130,14 @@ def _recipe(model: str, address: Address, path: str | None, rules: Rules) -> str
     if recipe == GENERIC and not address.is_url and path is None:
         raise ValueError("the model generic needs a full URL or a path")
     return recipe
+
+
+def _choices(row: Row, recipe: str, rules: Rules, problems: _Problems) -> Choices:
+    """The fleet's, changed by the make's, changed by the row's own. Masks of file and row add up."""
+    own = {name: problems.attempt(reader, row.text(name)) for name, reader in READERS.items() if row.text(name)}
+    drawn = problems.attempt(masks, row.masks) if row.masks not in (None, "", []) else None
+    changes = {**rules.by_make.get(recipe, {}), **{name: value for name, value in own.items() if value is not None}}
+    return replace(rules.choices, **changes, masks=rules.masks.get(row.text("camera_id"), ()) + (drawn or ()))
 
 
 def _position(row: Row, problems: _Problems) -> tuple[float | None, float | None]:

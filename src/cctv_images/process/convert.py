@@ -1,4 +1,4 @@
-"""PNG and WebP turned into JPEG. Browsers would show them, but what is published is a JPEG by its name and type."""
+"""PNG and WebP on the way to JPEG. Browsers would show them, but what is published is a JPEG by its name and type."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from io import BytesIO
 from PIL import Image
 
 from cctv_images.errors import CameraError, ErrorState
+from cctv_images.process.colour import to_srgb, upright
+from cctv_images.process.strip import ORIENTATION
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
-QUALITY = 90
 WIDEST = 65_500
 """Pixels across or down that a JPEG can have."""
 
@@ -43,8 +44,8 @@ def pixels_of(data: bytes, kind: str, max_pixels: int) -> int:
     return size[0] * size[1]
 
 
-def to_jpeg(data: bytes, kind: str) -> tuple[bytes, int, int]:
-    """JPEG bytes, width, height. Animations give their first frame; what is transparent becomes white; metadata goes.
+def to_image(data: bytes, kind: str) -> Image.Image:
+    """Upright, RGB or L in plain sRGB. Animations give their first frame; what is transparent becomes white.
 
     Call `pixels_of` first, and one at a time: every pixel is held, up to twice, so that 50 million take 400 MB.
     Raises CameraError: TOO_LARGE, TRUNCATED.
@@ -52,28 +53,26 @@ def to_jpeg(data: bytes, kind: str) -> tuple[bytes, int, int]:
     try:
         with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
             image.load()
-            return _encode(image), image.width, image.height
+            turn, profile = image.getexif().get(ORIENTATION, 1), image.info.get("icc_profile") or b""
+            return upright(to_srgb(_flat(image), profile), turn)
     except (Image.DecompressionBombError, MemoryError):
         raise CameraError(ErrorState.TOO_LARGE, f"{kind} that unpacks to more than is allowed") from None
     except _BROKEN as err:
         raise CameraError(ErrorState.TRUNCATED, f"{kind} that is not whole ({type(err).__name__})") from None
 
 
-def _encode(image: Image.Image) -> bytes:
-    flat: Image.Image
+def _flat(image: Image.Image) -> Image.Image:
+    """RGB or L."""
     if image.has_transparency_data:
         layer = image if image.mode == "RGBA" else image.convert("RGBA")
         flat = Image.new("RGB", image.size, "white")
         flat.paste(layer, mask=layer)
-    elif image.mode.startswith("I"):
-        flat = image.point(lambda value: value * (1 / 256)).convert("L")
-    elif image.mode in ("L", "RGB"):
-        flat = image
-    else:
-        flat = image.convert("L" if image.mode == "1" else "RGB")
-    out = BytesIO()
-    flat.save(out, "JPEG", quality=QUALITY, exif=b"", icc_profile=None)
-    return out.getvalue()
+        return flat
+    if image.mode.startswith("I"):
+        return image.point(lambda value: value * (1 / 256)).convert("L")
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cctv_images.choices import FULL, RenditionSpec
 from cctv_images.errors import CameraError, ConfigError
 from cctv_images.process.jpeg import START
-from cctv_images.process.render import Rendition, made, render
+from cctv_images.process.render import Order, Rendition, render
 from cctv_images.process.verify import examine
 
 MAX_BYTES = 8_388_608
@@ -34,9 +34,8 @@ class Fallback:
     """One picture for all cameras, in every rendition."""
 
     def __init__(self, data: bytes) -> None:
-        with Image.open(BytesIO(data)) as image:
-            self._size = image.size
-        self._data = data
+        self._image, self._data = Image.open(BytesIO(data)), data
+        self._image.load()
         self._made = lru_cache(maxsize=64)(self._make)
 
     async def renditions(self, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
@@ -44,9 +43,9 @@ class Fallback:
         return await asyncio.to_thread(self._made, specs)
 
     def _make(self, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
-        return tuple(
-            made(self._data, spec, self._size) if spec.name == FULL else render(self._data, [spec])[0] for spec in specs
-        )
+        others = tuple(spec for spec in specs if spec.name != FULL)
+        done = render(Order(others=others), self._image, self._image.size, self._data)
+        return done.others if others == specs else done.renditions
 
 
 @cache

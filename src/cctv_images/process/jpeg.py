@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from cctv_images.errors import CameraError, ErrorState
+from cctv_images.process.strip import Notes, published
 
 SOI, EOI, SOS, DQT, DHT, DRI = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD
 START, END = b"\xff\xd8", b"\xff\xd9"
@@ -98,7 +99,8 @@ class Jpeg:
     depth: dict[int, list[int]] = field(default_factory=dict)
     """Component id → the lowest bit that was sent of each of its 64 coefficients; -1 = nothing yet."""
     data: bytes = b""
-    """From the start marker to the end marker, which is supplied where it was missing."""
+    """What is published: the picture without metadata, its end marker supplied where it was missing."""
+    notes: Notes = field(default_factory=Notes)
     ended: bool = False
     """The encoder ended it here: the end marker stood where it belongs."""
 
@@ -129,15 +131,13 @@ def read_jpeg(data: bytes, start: int, max_pixels: int) -> Jpeg:
     show, TRUNCATED where the bytes end before the picture data begins.
     """
     jpeg: Jpeg | None = None
-    lead = bytearray()
+    lead, kept, notes = bytearray(), [START], Notes()
     pos, restart_interval = start + 2, 0
     for _ in range(MAX_SEGMENTS):
         marker, at, end = _next_segment(data, pos)
         if jpeg is not None and jpeg.scans and (marker not in BETWEEN_SCANS or jpeg.full):
             jpeg.ended = marker == EOI and (jpeg.complete or at == pos)
-            jpeg.data = data[start:end] if marker == EOI else data[start:at] + END
-            if jpeg.data[2] != 0xFF:  # browsers know a JPEG by three bytes
-                jpeg.data = START + jpeg.data[jpeg.data.index(b"\xff", 2) :]
+            jpeg.data, jpeg.notes = b"".join([*kept, END]), notes
             return jpeg
         segment, pos = data[at:end], end
         if marker in (EOI, CUT):
@@ -145,15 +145,17 @@ def read_jpeg(data: bytes, start: int, max_pixels: int) -> Jpeg:
         if marker not in BEFORE_SCANS:
             raise damaged(f"marker {marker:#04x} among its headers")
         if marker == SOI and jpeg is None:
-            start = at
-            lead.clear()
-        elif marker in FRAMES and jpeg is None:
+            lead, kept, notes = bytearray(), [START], Notes()
+            continue
+        kept.append(published(marker, segment, notes))
+        if marker in FRAMES and jpeg is None:
             jpeg = _begin(marker, segment, max_pixels)
             lead += segment
         elif marker == SOS and jpeg is not None:
             header, units = _scan_header(jpeg, segment)
             pos = _next_segment(data, end)[1]
-            jpeg.scans.append(Scan(bytes(lead + header), data[end:pos], units, restart_interval))
+            kept.append(data[end:pos])
+            jpeg.scans.append(Scan(bytes(lead + header), kept[-1], units, restart_interval))
             _bound(jpeg, max_pixels)
             lead.clear()
         elif marker in FRAMES or marker in (SOI, SOS):

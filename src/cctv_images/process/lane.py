@@ -61,6 +61,10 @@ class Lane:
             patience.cancel()
             del job  # where it ends in an exception, that holds this frame and the job the exception
 
+    @property
+    def waiting_bytes(self) -> int:
+        return self._bytes
+
     async def alive(self) -> None:
         """Returns once a thread has been free."""
         await self.run(int, cost=0, size=0)

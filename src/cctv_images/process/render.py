@@ -1,17 +1,35 @@
-"""A picture that was verified → its renditions."""
+"""A picture that was proven whole → all that is published of it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from io import BytesIO
 
 from PIL import Image
 
-from cctv_images.choices import RenditionSpec
+from cctv_images.choices import AS_IT_CAME, FULL, RenditionSpec
+from cctv_images.inventory.camera import Camera
+from cctv_images.masks import Mask
+from cctv_images.process.mask import masked
+from cctv_images.process.stamp import stamp_text, stamped
 
 QUALITY, FULL_QUALITY = 80, 90
+WEBP_METHOD = 1
+"""0 to 6: slower and smaller. 1 takes ten times as long as a JPEG, 4 forty times."""
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A JPEG that decoded to its end."""
+
+    data: bytes
+    width: int
+    height: int
+    md5: str
+    """Hex digest of data, with which a store's ETag is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,38 +44,99 @@ class Rendition:
     """Hex digest of body."""
 
 
-def render(data: bytes, specs: Iterable[RenditionSpec]) -> tuple[Rendition, ...]:
-    """`data` is a whole JPEG. Each decodes as few pixels as it needs."""
-    return tuple(_rendition(data, spec) for spec in specs)
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """All forms of one picture, made from the same bytes."""
+
+    picture: Picture
+    """`full`, exactly as it is published."""
+    others: tuple[Rendition, ...] = ()
+
+    @property
+    def renditions(self) -> tuple[Rendition, ...]:
+        """All that is to be put, in this order: `full` last."""
+        full = self.picture
+        return (*self.others, Rendition(AS_IT_CAME, full.data, full.width, full.height, full.md5))
 
 
-def _rendition(data: bytes, spec: RenditionSpec) -> Rendition:
-    with Image.open(BytesIO(data), formats=("JPEG",)) as image:
-        size = fitted(image.size, spec.box)
-        image.draft("RGB", size)
-        scaled = image.convert("RGB") if image.mode != "RGB" else image
-        if scaled.size != size:
-            scaled = scaled.resize(size, Image.Resampling.LANCZOS)
-        return encoded(scaled, spec)
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be made of one picture."""
+
+    full: RenditionSpec = AS_IT_CAME
+    others: tuple[RenditionSpec, ...] = ()
+    masks: tuple[Mask, ...] = ()
+    stamp: str = ""
+
+    @classmethod
+    def of(cls, camera: Camera, captured_at: float) -> Order:
+        choices = camera.choices
+        return cls(choices.renditions[-1], choices.renditions[:-1], choices.masks, stamp_text(camera, captured_at))
+
+    @property
+    def draws(self) -> bool:
+        """Something is drawn into every rendition."""
+        return bool(self.masks or self.stamp)
+
+    @property
+    def changes_full(self) -> bool:
+        """The picture cannot be published as it came."""
+        return self.draws or not self.full.as_it_came
+
+    def base(self, size: Size) -> Size | None:
+        """The smallest decoding that all can be made of, for a picture of this size; None where none is needed."""
+        specs = (*self.others, self.full) if self.changes_full else self.others
+        sizes = [fitted(size, spec.box) for spec in specs]
+        return (max(w for w, _ in sizes), max(h for _, h in sizes)) if sizes else None
+
+
+def render(order: Order, base: Image.Image, size: Size, full: bytes | None) -> Processed:
+    """base: the upright picture, at least as large as the order asks for; it is drawn into. size: the upright
+    picture's own. full: what is published as it came; None where that is to be made, too."""
+    if order.draws and base.mode != "RGB":
+        base = base.convert("RGB")
+    if order.masks:
+        base = masked(base, order.masks)
+    others = tuple(_rendition(order, spec, base, size) for spec in order.others)
+    if full is not None:
+        return Processed(picture(full, size), others)
+    made = _rendition(order, order.full, base, size)
+    return Processed(Picture(made.body, made.width, made.height, made.md5), others)
+
+
+def _rendition(order: Order, spec: RenditionSpec, base: Image.Image, size: Size) -> Rendition:
+    wanted = fitted(size, spec.box)
+    image = base if base.size == wanted else base.resize(wanted, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    if order.stamp:
+        image = stamped(image.copy() if image is base else image, order.stamp)
+    return encoded(image, spec)
 
 
 def encoded(image: Image.Image, spec: RenditionSpec) -> Rendition:
-    out = BytesIO()
+    out, quality = BytesIO(), spec.quality or (FULL_QUALITY if spec.name == FULL else QUALITY)
     if spec.webp:
-        image.save(out, "WEBP", quality=spec.quality or QUALITY, method=2)
+        image.save(out, "WEBP", quality=quality, method=WEBP_METHOD)
     else:
-        image.save(out, "JPEG", quality=spec.quality or QUALITY, progressive=spec.progressive)
+        image.save(out, "JPEG", quality=quality, progressive=spec.progressive)
     return made(out.getvalue(), spec, image.size)
 
 
-def made(body: bytes, spec: RenditionSpec, size: tuple[int, int]) -> Rendition:
-    return Rendition(spec, body, *size, hashlib.md5(body, usedforsecurity=False).hexdigest())
+def made(body: bytes, spec: RenditionSpec, size: Size) -> Rendition:
+    return Rendition(spec, body, *size, _md5(body))
 
 
-def fitted(size: tuple[int, int], box: tuple[int, int] | None) -> tuple[int, int]:
+def picture(data: bytes, size: Size) -> Picture:
+    return Picture(data, *size, _md5(data))
+
+
+def fitted(size: Size, box: Size | None) -> Size:
     """The size with the same aspect that fits into the box; never a larger one, never 0."""
     if box is None or (size[0] <= box[0] and size[1] <= box[1]):
         return size
     width, height = size
     share = min(box[0] / width, box[1] / height)
     return max(1, round(width * share)), max(1, round(height * share))
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -1,121 +1,116 @@
-"""Bytes → a picture that may be published. The bytes are judged, never the content type."""
+"""Bytes → what may be published of them. The bytes are judged, never the content type."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from io import BytesIO
 
+from PIL import Image
+
+from cctv_images.choices import AS_IT_CAME
 from cctv_images.errors import CameraError, ErrorState
-from cctv_images.process.convert import kind_of, pixels_of, to_jpeg
+from cctv_images.process.colour import SIDEWAYS, is_srgb, to_srgb, upright
+from cctv_images.process.convert import kind_of, pixels_of, to_image
 from cctv_images.process.describe import describe
 from cctv_images.process.jpeg import Jpeg, find_start, read_jpeg
-from cctv_images.process.lane import Lane
-from cctv_images.process.whole import check_whole, first_look
+from cctv_images.process.render import Order, Picture, Processed, Size, encoded, picture, render
+from cctv_images.process.whole import Pixels, first_look
 
-T = TypeVar("T")
-
-MIB = 1 << 20
-AT_ONCE_BYTES = MIB
-"""Larger ones hold the GIL for longer than others should wait while they are read through."""
 AT_ONCE_NS = 25_000_000
 """Pixels × scans, each about a nanosecond: 4K in one scan, or 1080p in ten."""
-BYTE_NS, CONVERTED_NS = 50, 50
-"""Per byte of a large body, and per pixel of a PNG or WebP."""
+CONVERTED_NS = 50
+"""Per pixel of a PNG or WebP, or of a JPEG in other colours."""
+DRAWN_NS = 10
+"""Per pixel that is decoded to be scaled, drawn into or encoded."""
 LOOKS = 10
 """What a second look costs in first ones, roughly."""
 
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A JPEG that decoded to its end."""
-
-    data: bytes
-    width: int
-    height: int
-    md5: str
-    """Hex digest of data, with which a store's ETag is compared."""
+PLAIN = Order()
 
 
 @dataclass(frozen=True, slots=True)
 class Costly:
-    """A body that takes more than some 50 ms to judge."""
+    """A body that takes more than some 50 ms."""
 
     cost: int
     """Of the order of nanoseconds."""
-    finish: Callable[[], Picture] = field(repr=False)
-
-
-class Verifier:
-    """Judges bodies in threads of its own (the decoders release the GIL).
-
-    What is costly has one thread to itself, so that a hundred cameras that send nothing else delay each other alone.
-    """
-
-    def __init__(self, max_pixels: int, workers: int = 2) -> None:
-        self._max_pixels = max_pixels
-        self._quick = Lane("verify", workers, 32 * MIB)
-        self._costly = Lane("verify-costly", 1, 64 * MIB)
-
-    async def verify(self, data: bytes) -> Picture:
-        """Raises CameraError: TOO_LARGE, NOT_AN_IMAGE, TRUNCATED."""
-        size = len(data)
-        try:
-            if size > AT_ONCE_BYTES:
-                return await self._costly.run(partial(examine, data, self._max_pixels), cost=BYTE_NS * size, size=size)
-            seen = await self._quick.run(partial(glance, data, self._max_pixels), cost=size, size=size)
-            return await self._costly.run(seen.finish, cost=seen.cost, size=size) if isinstance(seen, Costly) else seen
-        except MemoryError:
-            raise CameraError(ErrorState.TOO_LARGE, "a picture that takes more memory than there is") from None
-
-    async def work(self, work: Callable[[], T], cost: int, picture: Picture) -> T:
-        """Something more with a picture. cost: of the order of nanoseconds. Raises CameraError(TOO_LARGE)."""
-        lane = self._costly if cost > AT_ONCE_NS else self._quick
-        return await lane.run(work, cost=cost, size=len(picture.data))
-
-    async def alive(self) -> None:
-        """Returns once a thread for ordinary pictures has been free: what a watchdog asks."""
-        await self._quick.alive()
-
-    def close(self) -> None:
-        self._quick.close()
-        self._costly.close()
+    finish: Callable[[], Processed] = field(repr=False)
 
 
 def examine(data: bytes, max_pixels: int) -> Picture:
-    """What `Verifier.verify` does, in the calling thread."""
+    """The picture as it is published by default. Raises CameraError: TOO_LARGE, NOT_AN_IMAGE, TRUNCATED."""
     seen = glance(data, max_pixels)
-    return seen.finish() if isinstance(seen, Costly) else seen
+    return (seen.finish() if isinstance(seen, Costly) else seen).picture
 
 
-def glance(data: bytes, max_pixels: int) -> Picture | Costly:
-    """The judgement where it can be had at once. Raises what `Verifier.verify` raises."""
+def glance(data: bytes, max_pixels: int, order: Order = PLAIN) -> Processed | Costly:
+    """All that is to be done where it is done at once. Raises what `examine` raises."""
     if kind := kind_of(data):
-        return Costly(CONVERTED_NS * pixels_of(data, kind, max_pixels), partial(_converted, data, kind))
+        return Costly(CONVERTED_NS * pixels_of(data, kind, max_pixels), partial(_converted, data, kind, order))
     start = find_start(data)
     if start < 0:
         raise CameraError(ErrorState.NOT_AN_IMAGE, describe(data))
-    jpeg = read_jpeg(data, start, max_pixels)
-    cost = jpeg.frame.pixels * len(jpeg.scans)
-    if cost > AT_ONCE_NS:
-        return Costly(cost, partial(_judged, jpeg, partial(check_whole, jpeg)))
-    again = first_look(jpeg)
-    if again is not None and cost * LOOKS > AT_ONCE_NS:
-        return Costly(cost * LOOKS, partial(_judged, jpeg, again))
-    return _judged(jpeg, again)
+    job = _Job(read_jpeg(data, start, max_pixels), order)
+    if job.cost > AT_ONCE_NS:
+        return Costly(job.cost, job.finish)
+    seen = first_look(job.jpeg, job.at_least)
+    if callable(seen) and job.cost * LOOKS > AT_ONCE_NS:
+        return Costly(job.cost * LOOKS, partial(job.finish, seen))
+    return job.finish(seen)
 
 
-def _converted(data: bytes, kind: str) -> Picture:
-    return _picture(*to_jpeg(data, kind))
+def _converted(data: bytes, kind: str, order: Order) -> Processed:
+    return _from_image(to_image(data, kind), order)
 
 
-def _judged(jpeg: Jpeg, judge: Callable[[], None] | None) -> Picture:
-    if judge:
-        judge()
-    return _picture(jpeg.data, jpeg.frame.width, jpeg.frame.height)
+def _from_image(image: Image.Image, order: Order) -> Processed:
+    """Of a picture that has to be encoded whatever is asked for. It is upright and in plain sRGB."""
+    full = None if order.changes_full else encoded(image, AS_IT_CAME).body
+    return render(order, image, image.size, full)
 
 
-def _picture(data: bytes, width: int, height: int) -> Picture:
-    return Picture(data, width, height, hashlib.md5(data, usedforsecurity=False).hexdigest())
+class _Job:
+    """One JPEG and what is to be made of it."""
+
+    def __init__(self, jpeg: Jpeg, order: Order) -> None:
+        self.jpeg, self.order = jpeg, order
+        frame, self.turn = jpeg.frame, jpeg.notes.orientation
+        self.mode = {1: "L", 3: "RGB"}.get(len(frame.sampling), "CMYK")
+        self.foreign = self.mode == "CMYK" or not is_srgb(jpeg.notes.profile, self.mode)
+        """Its colours are not those that everybody shows."""
+        self.size = self._turned((frame.width, frame.height))
+        base = None if self.foreign else order.base(self.size)
+        self.at_least = base and self._turned(base)
+        drawn = CONVERTED_NS * frame.pixels if self.foreign else DRAWN_NS * (base[0] * base[1] if base else 0)
+        self.cost = frame.pixels * len(jpeg.scans) + drawn
+
+    def _turned(self, size: Size) -> Size:
+        return (size[1], size[0]) if self.turn in SIDEWAYS else size
+
+    def finish(self, seen: Pixels | Callable[[], None] | None = None) -> Processed:
+        """seen: what the first look gave, where it has been taken. Raises what `examine` raises."""
+        seen = first_look(self.jpeg, self.at_least) if seen is None else seen
+        if callable(seen):
+            seen()
+        if self.foreign:
+            return _from_image(upright(to_srgb(self._opened(), self.jpeg.notes.profile), self.turn), self.order)
+        if self.at_least is None:
+            return Processed(picture(self.jpeg.data, self.size))
+        base = self._opened() if callable(seen) else Image.fromarray(seen)
+        full = None if self.order.changes_full else self.jpeg.data
+        return render(self.order, upright(base, self.turn), self.size, full)
+
+    def _opened(self) -> Image.Image:
+        """By Pillow, which knows every kind of JPEG, and says little about what is wrong with one."""
+        try:
+            with Image.open(BytesIO(self.jpeg.data), formats=("JPEG",)) as image:
+                if self.at_least:
+                    image.draft(None, self.at_least)
+                image.load()
+                return image
+        except Image.DecompressionBombError:
+            raise CameraError(ErrorState.TOO_LARGE, "JPEG that unpacks to more than is allowed") from None
+        except (OSError, SyntaxError, ValueError) as err:
+            raise CameraError(ErrorState.TRUNCATED, f"JPEG that is not whole ({type(err).__name__})") from None

@@ -16,7 +16,9 @@ from functools import partial
 from io import BytesIO
 from itertools import islice
 
+import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 
 from cctv_images.errors import CameraError, ErrorState
@@ -33,6 +35,12 @@ MAX_SECOND_LOOK = 1_000_000_000
 """Pixels × scans × scans that are decoded to look past bytes between scans."""
 WIDEST = 65_500
 
+Pixels = NDArray[np.uint8]
+"""Height × width × 1 or 3."""
+Size = tuple[int, int]
+LeftOver = tuple[int, int]
+"""How many bytes were left over the first time that some were, and the marker behind them."""
+
 _LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 _RESTART = re.compile(rb"(?<!\xff)\xff++[\xd0-\xd7]")
 """Fill bytes included. Begins only where a run of them does: trying each of 8 million would hold the GIL for hours."""
@@ -42,25 +50,23 @@ class _Rare(Exception):
     """A sampling that TurboJPEG does not name."""
 
 
-def check_whole(jpeg: Jpeg) -> None:
-    """Raises CameraError, mostly TRUNCATED: where picture data is missing or damaged."""
-    if again := first_look(jpeg):
-        again()
+def first_look(jpeg: Jpeg, at_least: Size | None = None) -> Pixels | Callable[[], None]:
+    """The decoded picture where one decoding tells that it is whole: in colour and no smaller than `at_least`, else in
+    grey at an eighth of its size. Where that takes several decodings, what is to be called for it.
 
-
-def first_look(jpeg: Jpeg) -> Callable[[], None] | None:
-    """What `check_whole` does where one decoding tells; else what is still to be called, which takes several."""
+    Both raise CameraError, mostly TRUNCATED: where picture data is missing or damaged.
+    """
     if not (jpeg.whole_area and (jpeg.ended or jpeg.complete)):
         raise CameraError(ErrorState.TRUNCATED, "JPEG of which whole scans are missing")
     try:
-        left_over, marker = _decode(jpeg.scans)
+        seen = _decode(jpeg.scans, at_least)
     except _Rare:
         return partial(_decode_rare, jpeg.scans)
-    if not left_over:
-        return None
+    if not isinstance(seen, tuple):
+        return seen
     if not jpeg.complete:
         raise _not_whole("bytes are left over where scans are missing")
-    return partial(_look_again, jpeg, marker)
+    return partial(_look_again, jpeg, seen[1])
 
 
 def _look_again(jpeg: Jpeg, marker: int) -> None:
@@ -76,17 +82,16 @@ def _look_again(jpeg: Jpeg, marker: int) -> None:
         raise _not_whole(f"{left_over} bytes of picture data are left over")
 
 
-def _decode(scans: Sequence[Scan]) -> tuple[int, int]:
-    """Decodes at an eighth of the size, in grey: every coefficient is read, few pixels are made.
-
-    Returns how many bytes were left over the first time that some were, and the marker behind them.
-    """
+def _decode(scans: Sequence[Scan], at_least: Size | None = None) -> Pixels | LeftOver:
+    """Without a size: at an eighth of the picture's, in grey; every coefficient is read, few pixels are made."""
+    width, height = at_least or (1, 1)
     try:
-        simplejpeg.decode_jpeg(_view(scans), "GRAY", min_height=1, min_width=1, strict=True)
+        pixels: Pixels = simplejpeg.decode_jpeg(
+            _view(scans), "RGB" if at_least else "GRAY", min_height=height, min_width=width, strict=True
+        )
+        return pixels
     except ValueError as err:
         message = str(err)
-    else:
-        return 0, 0
     if found := _LEFT_OVER.search(message):
         return int(found[1]), int(found[2], 16)
     if "memory" in message:
@@ -94,6 +99,11 @@ def _decode(scans: Sequence[Scan]) -> tuple[int, int]:
     if "subsampling" in message:
         raise _Rare
     raise _not_whole(message.removeprefix("Corrupt JPEG data: "))
+
+
+def _left_over(scans: Sequence[Scan]) -> int:
+    seen = _decode(scans)
+    return seen[0] if isinstance(seen, tuple) else 0
 
 
 def _decode_rare(scans: Sequence[Scan]) -> None:
@@ -140,7 +150,7 @@ def _look_at_scans(jpeg: Jpeg) -> int:
     clean: list[Scan] = []
     total = 0
     for scan in jpeg.scans[:-1]:
-        left_over, _ = _decode([*clean, scan])
+        left_over = _left_over([*clean, scan])
         total += left_over
         clean.append(replace(scan, entropy=scan.entropy[: len(scan.entropy) - left_over]))
     return total + _look_at_tail(*clean, jpeg.scans[-1])
@@ -150,7 +160,7 @@ def _look_at_tail(*scans: Scan) -> int:
     """Bytes left over before the end: padding, or zeros in the place of rows?"""
     *before, last = scans
     short = _without_zeros(last.entropy)
-    left_over, _ = _decode([*before, replace(last, entropy=short)])
+    left_over = _left_over([*before, replace(last, entropy=short)])
     if ZEROS in short:
         raise _not_whole("zeros within the picture data")
     return left_over
@@ -180,7 +190,7 @@ def _look_at_intervals(jpeg: Jpeg) -> int:
     full, short = (
         scan.lead.replace(jpeg.frame.segment, _strip(jpeg.frame, n), 1) for n in (scan.restart_interval, rest)
     )
-    total = sum(_decode([replace(scan, lead=full, entropy=piece)])[0] for piece in pieces)
+    total = sum(_left_over([replace(scan, lead=full, entropy=piece)]) for piece in pieces)
     return total + _look_at_tail(replace(scan, lead=short, entropy=last))
 
 
