@@ -114,6 +114,14 @@ class Jpeg:
         return not any(any(bits) for bits in self.depth.values())
 
     @property
+    def grey_step(self) -> float:
+        """Grey levels between the means of 8×8 pixels that this encoder knows (ITU-T T.81 B.2.4.1)."""
+        lead = self.scans[0].lead
+        table = lead.find(b"\xff\xdb") + 4
+        wide = lead[table] > 15
+        return int.from_bytes(lead[table + 1 : table + 2 + wide]) / 8
+
+    @property
     def full(self) -> bool:
         """No scan can follow."""
         return not self.frame.progressive and self.complete

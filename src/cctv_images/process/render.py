@@ -11,6 +11,7 @@ from PIL import Image
 from cctv_images.choices import AS_IT_CAME, FULL, RenditionSpec
 from cctv_images.inventory.camera import Camera
 from cctv_images.masks import Mask
+from cctv_images.process.content import Look
 from cctv_images.process.mask import masked
 from cctv_images.process.stamp import stamp_text, stamped
 
@@ -51,6 +52,8 @@ class Processed:
     picture: Picture
     """`full`, exactly as it is published."""
     others: tuple[Rendition, ...] = ()
+    look: Look | None = None
+    """What the camera's picture shows, without masks and stamp."""
 
     @property
     def renditions(self) -> tuple[Rendition, ...]:

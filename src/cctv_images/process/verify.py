@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
 
@@ -12,6 +12,7 @@ from PIL import Image
 from cctv_images.choices import AS_IT_CAME
 from cctv_images.errors import CameraError, ErrorState
 from cctv_images.process.colour import SIDEWAYS, is_srgb, to_srgb, upright
+from cctv_images.process.content import Look, look_at, reduced, shrunk
 from cctv_images.process.convert import kind_of, pixels_of, to_image
 from cctv_images.process.describe import describe
 from cctv_images.process.jpeg import Jpeg, find_start, read_jpeg
@@ -68,7 +69,8 @@ def _converted(data: bytes, kind: str, order: Order) -> Processed:
 def _from_image(image: Image.Image, order: Order) -> Processed:
     """Of a picture that has to be encoded whatever is asked for. It is upright and in plain sRGB."""
     full = None if order.changes_full else encoded(image, AS_IT_CAME).body
-    return render(order, image, image.size, full)
+    look = look_at(reduced(image), partial(image.reduce, 8))
+    return replace(render(order, image, image.size, full), look=look)
 
 
 class _Job:
@@ -96,11 +98,20 @@ class _Job:
             seen()
         if self.foreign:
             return _from_image(upright(to_srgb(self._opened(), self.jpeg.notes.profile), self.turn), self.order)
+        look = self._look(seen)
         if self.at_least is None:
-            return Processed(picture(self.jpeg.data, self.size))
+            return Processed(picture(self.jpeg.data, self.size), look=look)
         base = self._opened() if callable(seen) else Image.fromarray(seen)
         full = None if self.order.changes_full else self.jpeg.data
-        return render(self.order, upright(base, self.turn), self.size, full)
+        return replace(render(self.order, upright(base, self.turn), self.size, full), look=look)
+
+    def _look(self, seen: Pixels | Callable[[], None]) -> Look | None:
+        if not callable(seen) and seen.shape[2] == 1:
+            grey: Pixels | None = seen[:, :, 0]
+        else:
+            small = shrunk(self.jpeg.data, "L") if callable(seen) else Image.fromarray(seen)
+            grey = reduced(small, small.width * 8 / self.jpeg.frame.width) if small else None
+        return look_at(grey, partial(shrunk, self.jpeg.data, "RGB"), self.jpeg.grey_step)
 
     def _opened(self) -> Image.Image:
         """By Pillow, which knows every kind of JPEG, and says little about what is wrong with one."""

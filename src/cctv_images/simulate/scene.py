@@ -43,7 +43,7 @@ class Scene:
         drive(picture, self.road, self.everyone, now, self.look.light)
         if self.size != picture.size:
             picture = picture.resize(self.size, Image.Resampling.BILINEAR)
-        _caption(picture, caption, time.strftime("%Y-%m-%d  %H:%M:%S UTC", time.gmtime(now)))
+        write_caption(picture, caption, time.strftime("%Y-%m-%d  %H:%M:%S UTC", time.gmtime(now)))
         return picture
 
 
@@ -64,7 +64,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _caption(picture: Image.Image, name: str, moment: str) -> None:
+def write_caption(picture: Image.Image, name: str, moment: str) -> None:
     width, height = picture.size
     bar = round(_BAR * height / HEIGHT)
     picture.paste((0, 0, 0), (0, height - bar, width, height), Image.new("L", (width, bar), 150))
