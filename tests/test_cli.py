@@ -137,7 +137,8 @@ IN_SETTINGS = [
     ("CCTV_INVENTORY", "https://u:geheim@lists.example/x", "no user name or password in the address"),
     ("CCTV_LISTEN", "8080", "did you mean 127.0.0.1:8080?"),
     ("CCTV_LOG_LEVEL", "verbose", "expected debug, info, warning or error"),
-    ("CCTV_ARCHIVE", "s3://bucket", "this version keeps no archive"),
+    ("CCTV_ARCHIVE", "s3:/bucket", "did you mean s3://bucket?"),
+    ("CCTV_SPOOL_FULL", "both", "expected newest or oldest"),
     ("CCTV_INTERVALL", "60", "did you mean CCTV_INTERVAL?"),
     ("CREDENTIALS_DIRECTORY", "/no/such", "cannot be read"),
 ]

@@ -53,8 +53,7 @@ async def test_once_publishes_every_camera_and_ends(program: Program) -> None:
 async def test_once_fails_when_the_store_does_not_take_everything(program: Program) -> None:
     async with zoo_of({"a": ("pelco-open", "none")}) as zoo:
         furnish(program, zoo)
-        (program.folder / "store").mkdir()
-        (program.folder / "store" / "image").write_text("a file where a folder should be")
+        (program.folder / "store" / "image" / "a.jpg").mkdir(parents=True)
         done = await program("run", "--once")
     assert done.code == 1
 

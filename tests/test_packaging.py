@@ -28,6 +28,7 @@ MODULES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for 
 STAGES = {"acquire", "process", "publish", "retain", "watch", "inventory", "simulate"}
 SHARED = {
     "inventory.camera": "the row itself is what all stages speak of",
+    "publish.store": "an archive is a store, and sync compares two",
 }
 DERIVED = {
     "acquire.recipes": "the zoo is derived from the table of makes",
@@ -41,6 +42,7 @@ BROAD = {
     "worker.py": (2, "the cycle's net, and whatever a camera provokes becomes an error_state"),
     "acquire/acquirer.py": (1, "the one place where foreign exceptions become error_states"),
     "retain/ledger.py": (1, "a ledger that died in silence would be none"),
+    "retain/intake.py": (1, "a thread that died in silence would lose all further pictures"),
     "process/lane.py": (1, "a thread hands whatever happened to the one who asked"),
 }
 HOUSEHOLD = {"process_images.py", "watch/systemd.py"}

@@ -167,7 +167,7 @@ async def test_wrong_keys_are_told_by_the_variable_that_is_wrong(
     assert (caught.value.reason, caught.value.transient) == (reason, False)
     assert says in caught.value.detail
     assert "wrong" not in str(caught.value)
-    assert any(says in sentence for sentence in await store.canary("image/canary.jpg"))
+    assert any(says in lack.sentence for lack in await store.canary("image/canary.jpg"))
     await store.close()
 
 
@@ -358,7 +358,7 @@ async def test_a_read_only_disk_is_told(small_disk: Path) -> None:
     with pytest.raises(StoreError, match="read-only") as caught:
         await store.put(picture())
     assert caught.value.reason == "denied"
-    assert "write permission" in (await store.canary("image/canary.jpg"))[0]
+    assert "write permission" in (await store.canary("image/canary.jpg"))[0].sentence
     await store.close()
 
 
@@ -371,8 +371,8 @@ async def test_a_file_system_without_attributes_keeps_the_picture_and_the_canary
         await store.put(picture())
         stored = await store.get("image/17.jpg")
         assert (stored.body, stored.content_type, stored.expires, stored.metadata) == (BODY, "image/jpeg", None, {})
-        (sentence,) = await store.canary("image/canary.jpg")
-        assert "no extended attributes" in sentence
+        (lack,) = await store.canary("image/canary.jpg")
+        assert "no extended attributes" in lack.sentence
         await store.close()
     finally:
         subprocess.run(["umount", small_disk], check=True)

@@ -18,6 +18,7 @@ import structlog
 
 from cctv_images import __version__, parts
 from cctv_images.acquire.logins import Login
+from cctv_images.archiving import open_archiving, prove_archive, prove_store, reopen_store
 from cctv_images.clock import RealClock
 from cctv_images.errors import EX_BAD, EX_OK, CameraError, ConfigError, plain
 from cctv_images.inventory.camera import Camera
@@ -121,8 +122,11 @@ class Service:
         parts.own_state_folder(settings.state_dir)
         self.ledger = parts.ledger(settings, clock, self.fleet)
         stack.callback(self.ledger.close)
+        self.archive = await open_archiving(settings, clock, self.ledger, self.fleet.archive)
+        if self.archive:
+            stack.push_async_callback(self.archive.close)
         fallback = Fallback(load_fallback(settings.fallback_image))
-        store = await open_store(settings)
+        self.store = store = await open_store(settings)
         self.publisher = Publisher(store, clock, on_sick=self._on_sick, on_well=self._on_well)
         stack.push_async_callback(self.publisher.close)
         self.source = parts.inventory_source(settings, clock)
@@ -151,6 +155,7 @@ class Service:
             backoff_s=settings.backoff,
             timeout_s=settings.timeout,
             account=self.ledger,
+            keep=self.archive.keep if self.archive else None,
             keep_copy=copies.keep if copies else None,
         )
         self.roster = Roster(self.fleet, self.tools, settings.interval, clock.time() - clock.monotonic())
@@ -174,6 +179,7 @@ class Service:
             return EX_BAD  # inventory_stale says why
         self._report_inventory(loaded)
         self.publisher.be_impatient(ONCE_PATIENCE_S)
+        await self.prove()
         workers = [self.roster.enlist(camera) for camera in loaded.inventory.cameras.values()]
         places = asyncio.Semaphore(ONCE_AT_A_TIME)
 
@@ -186,6 +192,8 @@ class Service:
         turns = [asyncio.create_task(turn(w), name=f"camera:{w.record.camera.camera_id}") for w in workers]
         if turns:
             await asyncio.wait(turns)
+        if self.archive:
+            await self.archive.drain(ONCE_PATIENCE_S)
         return EX_BAD if self.fleet.put_failures else EX_OK
 
     async def begin(self, stack: AsyncExitStack) -> Loaded | None:
@@ -194,11 +202,24 @@ class Service:
         control = ControlServer(settings.control, self)
         await control.open()
         stack.push_async_callback(control.close)
+        await self.prove()
         if settings.listen:
             page = WebServer(self.fleet, self.clock, self.image_path)
             await page.open(settings.listen)
             stack.push_async_callback(page.close)
         return await self._first_inventory()
+
+    async def prove(self) -> None:
+        """Raises ConfigError where store or archive are not what the settings say; an outage is told and waited for."""
+        proofs = [prove_store(self.settings, self.store)]
+        proofs += [prove_archive(self.settings, self.archive.store)] if self.archive else []
+        store, *archive = await asyncio.gather(*proofs)
+        if mistakes := [sentence for proof in (store, *archive) for sentence in proof.mistakes]:
+            raise ConfigError(mistakes)
+        if store.outage:
+            self.publisher.suspect(store.outage)
+        if self.archive and archive[0].outage:
+            self.archive.suspect(archive[0].outage)
 
     async def run(self, loaded: Loaded | None) -> int:
         settings, self._starting = self.settings, None
@@ -230,7 +251,7 @@ class Service:
             "every second": self._every_second(),
             "debts": self._pay_debts(),
             "heartbeat": Heartbeat(self.fleet, gate).run(),
-        }
+        } | ({"archive": self.archive.run()} if self.archive else {})
 
     # --- inventory ---
 
@@ -348,7 +369,7 @@ class Service:
         """Re-reads settings and inventory. Raises ConfigError with the reason; everything then stays as it was."""
         async with self._reloading:
             try:
-                settings, source, loaded, plan, store = await self._read_again(force)
+                settings, source, loaded, plan, store, kept_in = await self._read_again(force)
             except (ConfigError, InventoryUnavailable, ReloadRefused) as exc:
                 log.error("reload_refused", detail=str(exc))
                 raise ConfigError(str(exc)) from None
@@ -356,6 +377,8 @@ class Service:
             self.settings, self.source = settings, source
             self.acquirer.update_credentials(settings.credentials, settings.default_login)
             await self.publisher.swap(store)
+            if self.archive and kept_in:
+                await self.archive.swap(kept_in)
             await self._apply(plan, loaded)
             revived = await self.roster.revive(self.fleet.cameras.values(), "reload")
         return {
@@ -368,14 +391,15 @@ class Service:
             "revived": len(revived),
         }
 
-    async def _read_again(self, force: bool) -> tuple[Settings, InventorySource, Loaded, Changes, Store]:
+    async def _read_again(self, force: bool) -> tuple[Settings, InventorySource, Loaded, Changes, Store, Store | None]:
         settings = await asyncio.to_thread(load_settings, self.env_file)
         if names := restart_needed(self.settings, settings):
             raise ConfigError(f"{', '.join(names)} changed: that takes a restart.")
         source = parts.inventory_source(settings, self.clock)
         loaded = await source.load()
         plan = changes(self.running, loaded.inventory, force=force)
-        return settings, source, loaded, plan, await open_store(settings)
+        kept_in = await reopen_store(settings, self.clock) if self.archive else None
+        return settings, source, loaded, plan, await open_store(settings), kept_in
 
     def _on_refused(self, host: str, username: str) -> None:
         log.error("credential_refused", host=host, username=plain(username))
@@ -434,6 +458,8 @@ class Service:
         while True:
             await self.clock.sleep(TICK_S)
             self.fleet.store.waiting = self.publisher.waiting
+            if self.archive:
+                self.archive.look()
             if self.fleet.starting and self._all_begun():
                 self.fleet.starting = False
                 gc.collect()

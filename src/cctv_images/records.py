@@ -78,6 +78,28 @@ class LedgerRecord:
 
 
 @dataclass(slots=True)
+class ArchiveRecord:
+    """Where dated copies are kept, if they are."""
+
+    address: str = ""
+    """Empty: nothing is kept."""
+    ok: bool = True
+    reason: str = ""
+    detail: str = ""
+    since: float = 0.0
+    spool_trouble: str = ""
+    """Why pictures are being lost, e.g. spool_full; empty while none are."""
+    spooled: int = 0
+    """Accepted, and not in the archive yet."""
+    spooled_bytes: int = 0
+    spool_limit: int = 0
+    archived: int = 0
+    """Copies that the archive has confirmed since the start."""
+    lost: Counter[str] = field(default_factory=Counter)
+    """Pictures that should have been kept and are not, since the start, by reason."""
+
+
+@dataclass(slots=True)
 class Fleet:
     """All there is to show. Views are pure functions of a Fleet and a time."""
 
@@ -86,6 +108,7 @@ class Fleet:
     cameras: dict[str, CameraRecord] = field(default_factory=dict)
     store: StoreRecord = field(default_factory=StoreRecord)
     ledger: LedgerRecord = field(default_factory=LedgerRecord)
+    archive: ArchiveRecord = field(default_factory=ArchiveRecord)
     inventory_source: str = ""
     inventory_loaded_at: float = 0.0
     inventory_stale: bool = False

@@ -79,6 +79,15 @@ class Settings(BaseSettings):
     camera_password: SecretStr | None = None
     credentials: Annotated[dict[str, Login], read(values.logins)] = {}
     camera_networks: Annotated[list[IPv4Network | IPv6Network], stripped(values.networks)] = []
+    archive: Annotated[str, stripped(_store)] = ""
+    archive_s3_options: Annotated[S3Options | None, read(values.json_object)] = None
+    archive_cameras: Annotated[frozenset[str], stripped(values.words)] = frozenset()
+    archive_every: Annotated[int, integer(1, 100_000)] = 1
+    archive_days: Annotated[int, integer(0, 36_500)] = 0
+    archive_rate: Annotated[int, integer(1, 10_000)] = 50
+    archive_connections: Annotated[int, integer(1, 64)] = 4
+    spool_bytes: Annotated[int, integer(1 << 20, 1 << 50)] = 2147483648
+    spool_full: Annotated[Literal["newest", "oldest"], choice("newest", "oldest")] = "newest"
     fallback_image: Path | None = None
     ledger_days: Annotated[int, integer(1, 3660)] = 30
     state_dir: Path = Path("state")
@@ -142,18 +151,11 @@ RELOADABLE = frozenset(
 )
 AWS_RELOADABLE = frozenset({"access_key_id", "secret_access_key", "session_token", "profile"})
 OF_THE_NODE = frozenset(
-    {
-        "inventory_headers",
-        "camera_password",
-        "credentials",
-        "masks",
-        "fallback_image",
-        "state_dir",
-        "expect_fingerprint",
-    }
-    | {"log_file", "log_format", "log_level", "listen", "control", "aws", "inventory", "ledger_days"}
+    {"inventory_headers", "camera_password", "credentials", "masks", "fallback_image", "state_dir"}
+    | {"archive_rate", "archive_connections", "spool_bytes", "spool_full", "ledger_days", "expect_fingerprint"}
+    | {"log_file", "log_format", "log_level", "listen", "control", "aws", "inventory"}
 )
-"""Left out of the fingerprint as they are: secrets, paths, and how one node is watched."""
+"""Left out of the fingerprint as they are: secrets, paths, what one node's disk and uplink bear, how it is watched."""
 
 
 def load_settings(
@@ -279,7 +281,8 @@ def fingerprint(settings: Settings) -> str:
     store's region and endpoint, and the address (without query) of an inventory that is fetched do. Not the version.
     """
     effective = settings.model_dump(mode="json", exclude=set(OF_THE_NODE))
-    effective["camera_networks"] = sorted(effective["camera_networks"])
+    for name in ("camera_networks", "archive_cameras"):
+        effective[name] = sorted(effective[name])
     effective["logins"] = [*sorted(settings.credentials), settings.default_login is not None]
     effective["aws"] = [settings.aws.region, settings.aws.endpoint_url]
     effective["masks"] = settings.masks is not None

@@ -76,6 +76,8 @@ class Tools:
     backoff_s: float
     timeout_s: float
     account: Accounts | None = None
+    keep: Callable[[str, float, float, float, Picture], None] | None = None
+    """Called with camera_id, interval_s, slot, captured_at and each verified picture, where there is an archive."""
     on_uplink: Callable[[str], None] = lambda event: None
     keep_copy: Callable[[str, bytes], None] | None = None
     """Called with key and body of what the store has taken as `full`, where the page cannot read the store itself."""
@@ -183,6 +185,8 @@ class CameraWorker:
         self._vouched = True
         self.record.last_picture_at = captured_at
         self._take(after_picture(self.record.state), done)
+        if keep := self.tools.keep:
+            keep(self.record.camera.camera_id, self.record.interval_s, self.slot, captured_at, processed.picture)
         refused = await self._put(processed.renditions, "picture", captured_at, deadline)
         self._account(captured=True, reason=refused and f"{STORE}{refused}")
         if not refused:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cctv_images.clock import RealClock
-from cctv_images.commands import surroundings
+from cctv_images.commands import kept, surroundings
 from cctv_images.commands.common import be_quiet, env_file, print_json, run_async, say, settings_for
 from cctv_images.commands.mismatch import find_makes, write_corrections
 from cctv_images.commands.online import Online, show_online, try_online
 from cctv_images.config.values import length
 from cctv_images.errors import EX_BAD, EX_OK, ConfigError, plain
+from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.parse import Inventory
 from cctv_images.inventory.source import InventoryUnavailable
 from cctv_images.parts import inventory_source
@@ -29,6 +31,10 @@ class Report:
     """Why the inventory could not be read, when that is nobody's mistake."""
     notes: list[str] = field(default_factory=list)
     online: Online | None = None
+
+    @property
+    def cameras(self) -> Mapping[str, Camera]:
+        return self.inventory.cameras if self.inventory else {}
 
     @property
     def good(self) -> bool:
@@ -67,9 +73,9 @@ async def _check(args: argparse.Namespace) -> Report:
         report.outage = plain(exc)
     if mistakes:
         raise ConfigError(mistakes)
+    report.notes += kept.notes(settings, report.cameras) if report.inventory else []
     if args.online:
-        cameras = list(report.inventory.cameras.values()) if report.inventory else []
-        report.online = await try_online(settings, cameras)
+        report.online = await try_online(settings, list(report.cameras.values()))
         if args.find:
             report.online.mismatches = await find_makes(settings, report.online.answers)
         if args.csv:
@@ -97,6 +103,8 @@ def _document(report: Report) -> dict[str, Any]:
         "mistakes": [],
         "fingerprint": fingerprint(settings),
         "store": settings.store,
+        "archive": settings.archive or None,
+        "spool": kept.lasts(settings, report.cameras) if settings.archive else None,
         "interval_s": settings.interval,
         "inventory_out_of_reach": report.outage or None,
         "cameras": len(inventory.cameras) if inventory else None,
@@ -123,7 +131,8 @@ def _show(report: Report, file: Path | None) -> None:
     say(f"store      {settings.store}, key {settings.key}")
     attempts = f"{settings.attempts} attempt{'s' * (settings.attempts > 1)} of at most {length(settings.timeout)}"
     say(f"schedule   a picture of each camera every {length(settings.interval)}, {attempts}")
-    say("archive    none: feeds are not archived")
+    for line in kept.shown(settings, report.cameras):
+        say(line)
     for note in report.notes:
         say(f"note       {note}")
     if report.online:
@@ -140,6 +149,7 @@ def _verdict(report: Report) -> str:
         "the inventory is out of reach" if report.outage else "",
         f"{rejected} row{'s' * (rejected > 1)} of the inventory rejected" if rejected else "",
         "the store fails" if online.store else "",
+        "the archive fails" if online.archive else "",
         f"{len(online.failing)} of {len(online.answers)} cameras gave no picture" if online.failing else "",
     ]
     found = "; ".join(part for part in parts if part)

@@ -14,6 +14,8 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
+from cctv_images.archiving import OURS, reopen_store
+from cctv_images.clock import RealClock
 from cctv_images.commands import mismatch
 from cctv_images.commands.asking import Answer, Asker, asker
 from cctv_images.commands.common import console, progress, say
@@ -33,6 +35,8 @@ SHOWN = 50
 class Online:
     store: list[str] = field(default_factory=list)
     """What the store lacks, as sentences."""
+    archive: list[str] | None = None
+    """The same for the archive; None = there is none."""
     answers: list[Answer] = field(default_factory=list)
     mismatches: list[Finding] | None = None
     """What was looked for after not_found; None = nothing was."""
@@ -43,12 +47,15 @@ class Online:
 
     @property
     def good(self) -> bool:
-        return not self.store and not self.failing
+        return not (self.store or self.archive or self.failing)
 
     def document(self) -> dict[str, Any]:
         found = {} if self.mismatches is None else {"model_mismatch": [mismatch.document(f) for f in self.mismatches]}
         cameras = [_camera(answer) for answer in self.answers]
-        return {"store": {"ok": not self.store, "problems": self.store}, "cameras": cameras} | found
+        stores = {"store": {"ok": not self.store, "problems": self.store}}
+        if self.archive is not None:
+            stores["archive"] = {"ok": not self.archive, "problems": self.archive}
+        return stores | {"cameras": cameras} | found
 
 
 def _camera(answer: Answer) -> dict[str, Any]:
@@ -67,7 +74,7 @@ def _camera(answer: Answer) -> dict[str, Any]:
 
 async def try_online(settings: Settings, cameras: Sequence[Camera]) -> Online:
     """Raises ConfigError for a store that cannot be opened, CommandError where logins cannot be counted."""
-    online = Online(await _try_store(settings))
+    online = Online(await _try_store(settings), await _try_archive(settings) if settings.archive else None)
     bar = progress("asking")
     with bar or nullcontext():
         task = bar.add_task("cameras", total=len(cameras)) if bar else None
@@ -79,9 +86,19 @@ async def try_online(settings: Settings, cameras: Sequence[Camera]) -> Online:
 async def _try_store(settings: Settings) -> list[str]:
     store = await open_store(settings)
     try:
-        return await store.canary(settings.key.format(camera_id=f"cctv-images-canary-{secrets.token_hex(4)}"))
+        found = await store.canary(settings.key.format(camera_id=f"cctv-images-canary-{secrets.token_hex(4)}"))
+        return [lack.sentence for lack in found]
     finally:
         await store.close()
+
+
+async def _try_archive(settings: Settings) -> list[str]:
+    archive = await reopen_store(settings, RealClock())
+    try:
+        found = await archive.canary(f"{OURS}/canary-{secrets.token_hex(4)}", archive=True)
+        return [lack.sentence for lack in found]
+    finally:
+        await archive.close()
 
 
 async def _ask_all(asking: Asker, cameras: Sequence[Camera], bar: Progress | None, task: TaskID | None) -> list[Answer]:
@@ -101,9 +118,11 @@ async def _ask_all(asking: Asker, cameras: Sequence[Camera], bar: Progress | Non
 
 
 def show_online(online: Online) -> None:
-    say(f"store      {'takes, gives back and deletes a canary' if not online.store else 'fails:'}")
-    for problem in online.store:
-        say(f"           {problem}")
+    for name, problems in (("store", online.store), ("archive", online.archive)):
+        if problems is not None:
+            say(f"{name:<10} {'fails:' if problems else 'takes, gives back and deletes a canary'}")
+            for problem in problems:
+                say(f"           {problem}")
     if not online.answers:
         return
     out = console()

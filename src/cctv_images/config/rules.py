@@ -107,6 +107,18 @@ def aws_is_whole(s: Settings) -> Iterator[Complaint]:
             yield f"aws.{field}", str(exc)
 
 
+def archive_is_apart(s: Settings) -> Iterator[Complaint]:
+    """The public reads what is below the fixed part of CCTV_KEY; what is kept is not for the public."""
+    if not s.archive:
+        return
+    fixed = s.key.partition("{")[0].rpartition("/")[0]
+    public, kept = f"{s.store}/{fixed}".rstrip("/") + "/", f"{s.archive}/"
+    if kept.startswith(public):
+        yield "archive", f"lies where pictures are published ({public}), expected another place: that one is public"
+    elif public.startswith(kept):
+        yield "archive", f"has the published pictures inside it ({public}), expected another place"
+
+
 RULES: tuple[tuple[set[str], Callable[[Settings], Iterator[Complaint]]], ...] = (
     ({"inventory"}, inventory_is_there),
     ({"interval", "timeout", "attempts", "backoff"}, cycle_fits_interval),
@@ -115,4 +127,5 @@ RULES: tuple[tuple[set[str], Callable[[Settings], Iterator[Complaint]]], ...] = 
     ({"masks"}, masks_can_be_used),
     ({"by_make"}, makes_are_known),
     ({"aws"}, aws_is_whole),
+    ({"archive", "store", "key"}, archive_is_apart),
 )

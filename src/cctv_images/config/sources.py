@@ -91,8 +91,7 @@ class Sources:
 
     def unknown(self, name: str, origin: str) -> None:
         """The value is not shown: it may be a password under a misspelt name."""
-        later = "; this version keeps no archive" if name.startswith(("CCTV_ARCHIVE", "CCTV_SPOOL")) else ""
-        hint = later or nearest(name, self.known)
+        hint = nearest(name, self.known)
         self.problems.append(f"{plain(name)} ({plain(origin)}): is no setting{hint}{'' if hint[-1:] == '?' else '.'}")
 
     def read(self, file: Path, what: str) -> str | None:

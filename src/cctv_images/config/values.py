@@ -233,6 +233,10 @@ def key_template(text: str) -> str:
     return text
 
 
+def words(text: str) -> frozenset[str]:
+    return frozenset(re.split(r"[\s,]+", text.strip(", ")))
+
+
 def header_value(text: str) -> str:
     if not text.isprintable() or not text.isascii():
         raise ValueError("expected what can stand in a header line, such as public, max-age=60")

@@ -1,6 +1,7 @@
 """Put pictures where people look, with an expiry.
 
-open_store(settings) -> Store: what CCTV_STORE names. Publisher: what the cameras talk to.
+open_store(settings) -> Store: what CCTV_STORE names. open_archive(settings) -> Store: what CCTV_ARCHIVE names.
+Publisher: what the cameras talk to.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from urllib.parse import unquote
 from cctv_images.clock import Clock
 from cctv_images.errors import ConfigError
 from cctv_images.publish.folder import FolderStore
+from cctv_images.publish.folder_archive import FolderArchive
 from cctv_images.publish.options import AwsSettings, S3Options
 from cctv_images.publish.publisher import Publisher
 from cctv_images.publish.store import Entry, Publication, Receipt, Store, StoredObject
@@ -26,6 +28,7 @@ __all__ = [
     "S3Options",
     "Store",
     "StoredObject",
+    "open_archive",
     "open_store",
 ]
 
@@ -46,6 +49,19 @@ class StoreSettings(Protocol):
     def aws(self) -> AwsSettings: ...
 
 
+class ArchiveSettings(Protocol):
+    """The part of the settings that an archive needs."""
+
+    @property
+    def archive(self) -> str: ...
+    @property
+    def s3_options(self) -> S3Options: ...
+    @property
+    def archive_s3_options(self) -> S3Options | None: ...
+    @property
+    def aws(self) -> AwsSettings: ...
+
+
 async def open_store(settings: StoreSettings, clock: Clock | None = None) -> Store:
     """Raises ConfigError for an address that cannot be one, with the nearest valid form. Asks the network nothing."""
     address = parse_address(settings.store)
@@ -54,17 +70,26 @@ async def open_store(settings: StoreSettings, clock: Clock | None = None) -> Sto
             return await FolderStore.open(address, clock=clock)
         except ConfigError as exc:
             raise ConfigError(f"CCTV_STORE = {settings.store}: {exc}.") from None
+    return await _open_bucket(*address, settings.aws, settings.s3_options, settings.cache_control, clock)
+
+
+async def open_archive(settings: ArchiveSettings, *, known: bool, clock: Clock | None = None) -> Store:
+    """known: a folder has been in use before, so it is not made anew. Raises ConfigError; asks the network nothing."""
+    address = parse_address(settings.archive)
+    if isinstance(address, Path):
+        try:
+            return await FolderArchive.open_archive(address, known=known, clock=clock)
+        except ConfigError as exc:
+            raise ConfigError(f"CCTV_ARCHIVE = {settings.archive}: {exc}.") from None
+    return await _open_bucket(*address, settings.aws, settings.archive_s3_options or settings.s3_options, None, clock)
+
+
+async def _open_bucket(
+    bucket: str, prefix: str, aws: AwsSettings, options: S3Options, cache_control: str | None, clock: Clock | None
+) -> Store:
     from cctv_images.publish.s3 import S3Store  # half a second of botocore that commands without a store do not need
 
-    bucket, prefix = address
-    return await S3Store.open(
-        bucket,
-        prefix,
-        aws=settings.aws,
-        options=settings.s3_options,
-        cache_control=settings.cache_control,
-        clock=clock,
-    )
+    return await S3Store.open(bucket, prefix, aws=aws, options=options, cache_control=cache_control, clock=clock)
 
 
 def parse_address(text: str) -> Path | tuple[str, str]:

@@ -10,7 +10,7 @@ import mimetypes
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -22,7 +22,7 @@ from cctv_images.clock import Clock, RealClock, iso
 from cctv_images.errors import ConfigError, StoreError
 from cctv_images.publish.canary import try_out
 from cctv_images.publish.folder_listing import PassedOver, Walk
-from cctv_images.publish.store import Entry, Publication, Receipt, StoredObject
+from cctv_images.publish.store import Entry, Lack, Publication, Receipt, Stat, StoredObject
 
 T = TypeVar("T")
 
@@ -31,7 +31,6 @@ LIST_S = 600.0
 """For a thousand entries. Before the first, all names of a folder are read."""
 THREADS = 4
 CLAIMS = 5
-FILE_MODE, FOLDER_MODE = 0o644, 0o755
 TEMPORARY = ".cctv-tmp"
 NO_ATTRIBUTES = {errno.ENOTSUP, errno.EPERM, errno.ENOSYS}
 
@@ -48,13 +47,13 @@ REASONS: dict[int, tuple[str, str, bool]] = {
 }
 
 
-class _Wanted:
+class Wanted:
     """Whether somebody still waits: a hung file system may let a call go on when a newer one has long been served."""
 
     def __init__(self) -> None:
         self._wanted = True
 
-    def __enter__(self) -> _Wanted:
+    def __enter__(self) -> Wanted:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,6 +69,9 @@ class FolderStore:
 
     It is not flushed to the disk: after a power cut the next cycle brings a new picture anyway.
     """
+
+    exclusive = False
+    file_mode, folder_mode = 0o644, 0o755
 
     def __init__(self, root: Path, clock: Clock) -> None:
         self.root = root
@@ -97,8 +99,12 @@ class FolderStore:
 
     async def put(self, publication: Publication) -> Receipt:
         path = self._path(publication.key)
-        with _Wanted() as wanted:
+        with Wanted() as wanted:
             return await self._in_thread(lambda: self._write(path, publication, wanted))
+
+    async def head(self, key: str) -> Stat | None:
+        path = self._path(key)
+        return await self._in_thread(lambda: _stat(path))
 
     async def get(self, key: str) -> StoredObject:
         path = self._path(key)
@@ -106,18 +112,15 @@ class FolderStore:
 
     async def delete(self, key: str) -> None:
         path = self._path(key)
-        with _Wanted() as wanted:
+        with Wanted() as wanted:
             await self._in_thread(lambda: self._remove(path, wanted))
 
-    async def canary(self, key: str) -> list[str]:
-        path = self._path(key)
-        rights = {
-            "put": f"write permission in {path.parent}",
-            "get": f"read permission in {path.parent}",
-            "delete": f"write permission in {path.parent}",
-        }
+    async def canary(self, key: str, *, archive: bool = False) -> Sequence[Lack]:
+        folder = self._path(key).parent
+        read, write = f"read permission in {folder}", f"write permission in {folder}"
+        rights = {"put": write, "get": read, "list": read, "delete": write}
         lost = f"the file system of {self.root} has no extended attributes: only body and captured-at are kept"
-        return await try_out(self, key, rights, lost, self._clock)
+        return await try_out(self, key, rights, lost, self._clock, archive=archive)
 
     async def list(
         self, prefix: str = "", start_after: str = "", passed_over: PassedOver = lambda path, why: None
@@ -149,33 +152,38 @@ class FolderStore:
     def _prepare(self) -> None:
         if not self.root.is_dir():
             self.root.mkdir()
-            self.root.chmod(FOLDER_MODE)
+            self.root.chmod(self.folder_mode)
         for folder, _, names in os.walk(self.root):
             for name in names:
                 if name.startswith(".") and name.endswith(TEMPORARY):
-                    _unlink_unless_written(os.path.join(folder, name))
+                    unlink_unless_written(os.path.join(folder, name))
 
-    def _write(self, path: Path, publication: Publication, wanted: _Wanted) -> Receipt:
+    def _write(self, path: Path, publication: Publication, wanted: Wanted) -> Receipt:
         now = self._clock.time()
         receipt = Receipt(
             publication.md5 or hashlib.md5(publication.body, usedforsecurity=False).hexdigest(),
             now,
-            now + publication.ttl_s,
+            None if publication.ttl_s is None else now + publication.ttl_s,
         )
         temporary, fd = self._claimed(path)
         try:
-            with open(fd, "wb", buffering=0) as file:
-                _write_all(file.fileno(), publication, receipt)
-                with self._changing:
-                    wanted.check()
-                    os.replace(temporary, path)
+            with open(fd, "wb", buffering=0):
+                os.fchmod(fd, self.file_mode)
+                _write_all(fd, publication, receipt)
+                self._finish(fd, temporary, path, wanted)
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
         return receipt
 
-    def _remove(self, path: Path, wanted: _Wanted) -> None:
+    def _finish(self, fd: int, temporary: Path, path: Path, wanted: Wanted) -> None:
+        """Gives what has been written its name."""
+        with self._changing:
+            wanted.check()
+            os.replace(temporary, path)
+
+    def _remove(self, path: Path, wanted: Wanted) -> None:
         with self._changing:
             wanted.check()
             path.unlink(missing_ok=True)
@@ -183,7 +191,7 @@ class FolderStore:
     def _claimed(self, path: Path) -> tuple[Path, int]:
         """A file of our own beside `path`. One may have been cleared away between its making and its lock."""
         for left in reversed(range(CLAIMS)):
-            temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY}")
+            temporary = self._temporary(path)
             fd = self._create(temporary)
             if (_claim(fd) and os.fstat(fd).st_nlink) or not left:
                 break
@@ -191,15 +199,18 @@ class FolderStore:
             os.close(fd)
         return temporary, fd
 
+    def _temporary(self, path: Path) -> Path:
+        return path.with_name(f".{secrets.token_hex(8)}{TEMPORARY}")
+
     def _create(self, temporary: Path) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            return os.open(temporary, flags, FILE_MODE)
+            return os.open(temporary, flags, self.file_mode)
         except FileNotFoundError:
             if not self.root.is_dir():  # Unmounted, perhaps: never fill the disk behind the mount point.
                 raise StoreError("unreachable", f"the folder {self.root} is not there any more") from None
-            _make_folders(temporary.parent)
-            return os.open(temporary, flags, FILE_MODE)
+            make_folders(temporary.parent, self.folder_mode)
+            return os.open(temporary, flags, self.file_mode)
 
 
 def _claim(fd: int) -> bool:
@@ -211,7 +222,7 @@ def _claim(fd: int) -> bool:
     return True
 
 
-def _unlink_unless_written(path: str) -> None:
+def unlink_unless_written(path: str) -> None:
     """A reload opens the store anew, and `check --online` does beside the daemon, while puts are under way."""
     with suppress(FileNotFoundError):
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -222,28 +233,29 @@ def _unlink_unless_written(path: str) -> None:
             os.close(fd)
 
 
-def _make_folders(path: Path) -> None:
-    """Readable for the web server whatever the service's umask."""
+def make_folders(path: Path, mode: int) -> list[Path]:
+    """Makes those that are missing, with that mode whatever the service's umask; returns them."""
     missing = []
     while not path.is_dir():
         missing.append(path)
         path = path.parent
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
-        folder.chmod(FOLDER_MODE)
+        folder.chmod(mode)
+    return missing
 
 
 def _write_all(fd: int, publication: Publication, receipt: Receipt) -> None:
     rest = memoryview(publication.body)
     while rest:
         rest = rest[os.write(fd, rest) :]
-    os.fchmod(fd, FILE_MODE)
     attributes = {
         "content-type": publication.content_type,
         "kind": publication.kind,
         "captured-at": iso(publication.captured_at),
-        "expires": iso(receipt.expires_at),
+        "expires": iso(receipt.expires_at) if receipt.expires_at else None,
         "error-state": publication.error_state,
+        "content-md5": receipt.etag if publication.hashed else None,
     }
     try:
         for name, value in attributes.items():
@@ -253,6 +265,14 @@ def _write_all(fd: int, publication: Publication, receipt: Receipt) -> None:
         if exc.errno not in NO_ATTRIBUTES:
             raise
     os.utime(fd, (publication.captured_at, publication.captured_at))
+
+
+def _stat(path: Path) -> Stat | None:
+    try:
+        body = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return Stat(len(body), hashlib.md5(body, usedforsecurity=False).hexdigest())
 
 
 def _read(path: Path, key: str) -> StoredObject:

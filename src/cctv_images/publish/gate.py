@@ -85,6 +85,11 @@ class Gate:
             self._probe_due = True
         self._pump()
 
+    def suspect(self, error: StoreError) -> None:
+        """The store is known to be sick."""
+        if not self.trouble:
+            self._close(error)
+
     def nudge(self) -> None:
         """There is a new reason to hope: the next one who waits is a probe, now."""
         if self.trouble:
@@ -149,12 +154,15 @@ class Gate:
                 self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
                 self._pause()
         elif self._failures >= FAILURES_TO_OPEN and (enough_keys or error.reason not in MAY_BE_THE_OBJECT):
-            if self._clock.monotonic() - self._well_since > WELL_S:
-                self._pause_s = FIRST_PAUSE_S
-            self.trouble = error
-            self._sick_since = self._clock.monotonic()
-            self._pause()
-            self._on_sick(error.reason, error.detail)
+            self._close(error)
+
+    def _close(self, error: StoreError) -> None:
+        if self._clock.monotonic() - self._well_since > WELL_S:
+            self._pause_s = FIRST_PAUSE_S
+        self.trouble = error
+        self._sick_since = self._clock.monotonic()
+        self._pause()
+        self._on_sick(error.reason, error.detail)
 
     def _pause(self) -> None:
         self.close()

@@ -140,6 +140,10 @@ class Publisher:
         for one who wants to know now (run --once)."""
         self._gate.patience_s = patience_s
 
+    def suspect(self, error: StoreError) -> None:
+        """The store is known to be sick: on_sick is called, and the next put is a probe."""
+        self._gate.suspect(error)
+
     @property
     def waiting(self) -> int:
         """Objects that the store has not been able to take yet."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from email.utils import formatdate, parsedate_to_datetime
 
 from cctv_images.clock import Clock, RealClock, iso
@@ -15,7 +15,7 @@ from cctv_images.publish.options import AwsSettings, S3Options
 from cctv_images.publish.s3_errors import store_error
 from cctv_images.publish.s3_listing import MAX_PAGE, Page, asked, read_page
 from cctv_images.publish.s3_wire import Answer, Wire
-from cctv_images.publish.store import Entry, Publication, Receipt, StoredObject
+from cctv_images.publish.store import Entry, Lack, Publication, Receipt, Stat, StoredObject
 
 POOL = 128
 """Connections at most. 128 puts of a second each carry 10,000 cameras at an interval of 80 s."""
@@ -23,6 +23,8 @@ MAX_OBJECT = 64 << 20
 METADATA = "x-amz-meta-"
 LIST_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 """A server that restarts must not void a listing of hours: a page is asked for again after each of these."""
+CONTENT_MD5 = "content-md5"
+LOST = "neither Expires nor metadata is kept: browsers and CDNs would show old pictures"
 
 CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
     "crc32": lambda body: zlib.crc32(body).to_bytes(4, "big"),
@@ -59,6 +61,9 @@ class S3Store:
             "x-amz-server-side-encryption-aws-kms-key-id": options.kms_key_id,
         }
         self._constant = {name: value for name, value in constant.items() if value}
+        self.exclusive = False
+        self._conditional = True
+        """False once the store has said that it knows no If-None-Match."""
 
     @classmethod
     async def open(
@@ -96,20 +101,35 @@ class S3Store:
     async def put(self, publication: Publication) -> Receipt:
         body, now = publication.body, self._clock.time()
         md5 = publication.md5 or hashlib.md5(body, usedforsecurity=False).hexdigest()
-        expires = now + publication.ttl_s
-        headers = {
+        expires = None if publication.ttl_s is None else now + publication.ttl_s
+        given = {
             "Content-Type": publication.content_type,
-            "Expires": formatdate(expires, usegmt=True),
+            "Expires": formatdate(expires, usegmt=True) if expires else None,
+            "If-None-Match": "*" if publication.new and self._conditional else None,
             f"{METADATA}captured-at": iso(publication.captured_at),
             f"{METADATA}kind": publication.kind,
-            **self._constant,
+            f"{METADATA}error-state": publication.error_state,
+            f"{METADATA}{CONTENT_MD5}": md5 if publication.hashed else None,
         }
-        if publication.error_state:
-            headers[f"{METADATA}error-state"] = publication.error_state
+        headers = {name: value for name, value in given.items() if value} | self._constant
         sent = self._add_checksum(headers, body)
         answer = await self._wire.request("PUT", self._prefix + publication.key, headers, body)
+        if answer.status == 412 and publication.new:
+            raise StoreError("exists", f"{publication.key} is taken", transient=False)
+        if answer.status == 501 and "If-None-Match" in headers:
+            self._conditional = False
+            raise StoreError("busy", "the store knows no condition for a put; trying without")
         self._prove(answer, md5, sent)
         return Receipt(md5, now, expires)
+
+    async def head(self, key: str) -> Stat | None:
+        answer = await self._wire.request("HEAD", self._prefix + key)
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise self._error(answer)
+        md5 = answer.headers.get(f"{METADATA}{CONTENT_MD5}") if self.checksum else answer.headers.get("ETag")
+        return Stat(int(answer.headers.get("Content-Length", "-1")), md5 and md5.strip('"').lower())
 
     async def get(self, key: str) -> StoredObject:
         answer = await self._wire.request("GET", self._prefix + key, limit=MAX_OBJECT)
@@ -131,11 +151,12 @@ class S3Store:
         if answer.status not in (200, 204):
             raise self._error(answer)
 
-    async def canary(self, key: str) -> list[str]:
-        where = f"arn:aws:s3:::{self._bucket}/{self._prefix}{key}"
-        rights = {verb: f"s3:{verb.title()}Object on {where}" for verb in ("put", "get", "delete")}
-        lost = "neither Expires nor metadata is kept: browsers and CDNs would show old pictures"
-        return await try_out(self, key, rights, lost, self._clock)
+    async def canary(self, key: str, *, archive: bool = False) -> Sequence[Lack]:
+        bucket = f"arn:aws:s3:::{self._bucket}"
+        rights = {verb: f"s3:{verb.title()}Object on {bucket}/{self._prefix}{key}" for verb in ("put", "get", "delete")}
+        rights["list"] = f"s3:ListBucket on {bucket}"
+        lost = "metadata is not kept" if archive else LOST
+        return await try_out(self, key, rights, lost, self._clock, archive=archive)
 
     async def close(self) -> None:
         await self._wire.close()

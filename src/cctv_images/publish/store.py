@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from cctv_images.errors import StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +19,16 @@ class Publication:
     """"picture" or "fallback"."""
     captured_at: float
     """Epoch seconds, UTC: when the picture's first byte came, or when the fallback was called for."""
-    ttl_s: float
-    """Seconds from upload to Expires: the camera's interval."""
+    ttl_s: float | None
+    """Seconds from upload to Expires: the camera's interval. None: it does not expire."""
     error_state: str | None = None
     content_type: str = "image/jpeg"
     md5: str | None = None
     """Hex MD5 of the body where somebody has computed it already; else the store does."""
+    new: bool = False
+    """It must not replace anything: put raises StoreError("exists") where the key is taken, if the store can tell."""
+    hashed: bool = False
+    """Whether the MD5 stands in the metadata, too, as content-md5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Receipt:
     etag: str
     """Hex MD5 of the body, without quotes."""
     uploaded_at: float
-    expires_at: float
+    expires_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,33 @@ class StoredObject:
     content_type: str
     expires: float | None
     metadata: dict[str, str]
-    """captured-at, kind, error-state."""
+    """captured-at, kind, error-state, content-md5."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What a store says of an object without giving it."""
+
+    size: int
+    md5: str | None
+    """Hex. Of the body as it is stored where the store can tell (a folder, an ETag), else of the metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What a canary has found to be missing."""
+
+    sentence: str
+    error: StoreError | None = None
+    """What the store answered; None where it answered well and did not keep what it was given."""
+
+    @property
+    def is_mistake(self) -> bool:
+        """A person has to change a setting or a right; waiting does not help."""
+        return self.error is not None and not self.error.transient and self.error.reason in MISTAKES
+
+
+MISTAKES = frozenset({"denied", "keys", "missing", "no_bucket", "refused", "region"})
 
 
 class Entry(NamedTuple):
@@ -60,21 +92,26 @@ class Entry(NamedTuple):
 
 
 class Store(Protocol):
-    """put, get and delete raise StoreError; get raises StoreError("missing") for a key that is not there.
+    """All verbs raise StoreError; get raises StoreError("missing") for a key that is not there, head returns None.
 
     put returns only when the store's answer proves the object was taken (contract section 7); it makes one try:
     retries are the publisher's.
     """
 
+    exclusive: bool
+    """Whether `new` is known to be obeyed."""
+
     async def put(self, publication: Publication) -> Receipt: ...
+
+    async def head(self, key: str) -> Stat | None: ...
 
     async def get(self, key: str) -> StoredObject: ...
 
     async def delete(self, key: str) -> None: ...
 
-    async def canary(self, key: str) -> list[str]:
-        """Writes, reads back, compares and deletes `key`. Sentences on what is missing; never raises
-        StoreError."""
+    async def canary(self, key: str, *, archive: bool = False) -> Sequence[Lack]:
+        """Writes, reads back, compares and deletes `key`; never raises StoreError. archive: as something that is
+        kept, not shown: without expiry, and proven by a look without reading; finds out about `exclusive`."""
 
     async def close(self) -> None: ...
 

@@ -27,6 +27,12 @@ EVENTS: dict[str, str] = {
     "ledger_recovered": "the account of slots is written again; `dropped` reports found no room meanwhile",
     "ledger_set_aside": "the ledger was damaged or taken away; the old file is kept as ledger.sqlite.aside, "
     "a new one is begun",
+    "archive_failed": "the archive does not take copies; they wait in the spool",
+    "archive_recovered": "the archive takes copies again; `spooled` are still to go there",
+    "spool_full": "the spool is at its limit, or its disk is full: pictures are lost to the archive from here on",
+    "spool_failed": "the spool's disk does not take pictures, or has damaged one: they are lost to the archive",
+    "spool_recovered": "the spool takes pictures again; so many were lost meanwhile",
+    "store_lacks": "the store or the archive does not keep all that it is given, and what",
     "summary": "each interval, at most every minute: counts by health, published, failed, lateness",
     "picture_published": "debug: the store has taken a camera's picture",
     "attempt_failed": "debug: one attempt of a cycle failed",

@@ -12,11 +12,13 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, 
 
 from cctv_images import __version__
 from cctv_images.errors import ErrorState
-from cctv_images.records import Fleet
+from cctv_images.records import ArchiveRecord, Fleet
 from cctv_images.states import Health
 from cctv_images.watch.views import health_counts, percentile
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+LOST = ("spool_full", "spool_failed", "spool_slow", "damaged", "stopping", "internal")
 
 Sample = tuple[Mapping[str, str], float]
 
@@ -44,6 +46,7 @@ def _fleet_series(fleet: Fleet) -> Iterator[str]:
     lost_reports = "Reports on slots that found no room while the ledger could not be written."
     yield _single("ledger_dropped_total", "counter", lost_reports, fleet.ledger.dropped)
     yield _single("store_waiting", "gauge", "Pictures that wait for the store.", fleet.store.waiting)
+    yield from _archive_series(fleet.archive)
     suspected = fleet.uplink_suspected_since is not None
     yield _single("uplink_suspected", "gauge", "1 while our own network is suspected.", suspected)
     yield _single("inventory_stale", "gauge", "1 while the last good inventory is in use.", fleet.inventory_stale)
@@ -53,6 +56,18 @@ def _fleet_series(fleet: Fleet) -> Iterator[str]:
         recent = {f"{share}": percentile(values, share) for share in (0.5, 0.9, 0.99)}
         help_text = f"Cycle {name}, quantiles of the last {values.maxlen} cycles."
         yield _series(f"cycle_{name}_seconds", "gauge", help_text, _labelled("quantile", recent))
+
+
+def _archive_series(archive: ArchiveRecord) -> Iterator[str]:
+    yield _single("archive_enabled", "gauge", "1 where pictures are kept.", bool(archive.address))
+    yield _single("archive_up", "gauge", "1 while the archive takes copies.", archive.ok)
+    yield _single("archived_total", "counter", "Copies that the archive has confirmed.", archive.archived)
+    reasons = dict.fromkeys(LOST, 0) | archive.lost
+    help_text = "Pictures that should have been kept and are not."
+    yield _series("archive_lost_total", "counter", help_text, _labelled("reason", reasons))
+    yield _single("spool_entries", "gauge", "Pictures accepted that are not in the archive yet.", archive.spooled)
+    yield _single("spool_bytes", "gauge", "Their bytes.", archive.spooled_bytes)
+    yield _single("spool_limit_bytes", "gauge", "How many may wait (CCTV_SPOOL_BYTES).", archive.spool_limit)
 
 
 def _camera_series(fleet: Fleet) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cctv_images.clock import iso
-from cctv_images.records import CameraRecord, CycleRecord, Fleet
+from cctv_images.records import ArchiveRecord, CameraRecord, CycleRecord, Fleet
 from cctv_images.states import Health
 
 OVERDUE_S = 60.0
@@ -100,6 +100,7 @@ def fleet_json(fleet: Fleet, now: float, monotonic_now: float) -> dict[str, Any]
             "since": _iso(store.since or None),
             "waiting": store.waiting,
         },
+        "archive": archive_json(fleet.archive),
         "uplink_suspected_since": _iso(fleet.uplink_suspected_since),
         "inventory_loaded_at": _iso(fleet.inventory_loaded_at or None),
         "inventory_stale": fleet.inventory_stale,
@@ -110,6 +111,21 @@ def fleet_json(fleet: Fleet, now: float, monotonic_now: float) -> dict[str, Any]
         "lateness_p50_s": percentile(fleet.latenesses, 0.5),
         "lateness_p99_s": percentile(fleet.latenesses, 0.99),
         "loop_lag_s": round(fleet.loop_lag_s, 3),
+    }
+
+
+def archive_json(archive: ArchiveRecord) -> dict[str, Any]:
+    return {
+        "address": archive.address or None,
+        "ok": archive.ok,
+        "reason": archive.reason,
+        "detail": archive.detail,
+        "since": _iso(archive.since or None),
+        "spooled": archive.spooled,
+        "spooled_bytes": archive.spooled_bytes,
+        "archived": archive.archived,
+        "losing": archive.spool_trouble or None,
+        "lost": dict(archive.lost),
     }
 
 

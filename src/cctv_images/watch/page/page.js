@@ -165,6 +165,9 @@ function updateChips() {
 function updateHeader() {
   setText(byId("store"), fleet.store.ok ? "✓ store ok" : "✕ store failed");
   byId("store").classList.toggle("bad", !fleet.store.ok);
+  const { archive } = fleet;
+  setText(byId("archive"), archive.address ? `feeds are kept in ${archive.address}` : "feeds are not kept");
+  byId("archive").classList.toggle("bad", !archive.ok || Boolean(archive.losing));
   setText(byId("as-of"), `as of ${clockTime(fleet.time)}`);
   const published = fleet.published.picture || 0;
   const failed = Object.values(fleet.failed).reduce((sum, count) => sum + count, 0);
@@ -188,6 +191,12 @@ function troubles() {
   } else if (!fleet.well) {
     told.push([`The service is unwell: ${fleet.verdict}.`, true]);
   }
+  const { archive } = fleet;
+  if (!archive.ok) {
+    const reason = [archive.reason, archive.detail].filter(Boolean).join(": ");
+    told.push([`The archive has taken no copies since ${clockTime(archive.since)}: ${reason}. ${archive.spooled} pictures wait in the spool.`, Boolean(archive.losing)]);
+  }
+  if (archive.losing) told.push([`Pictures are being lost to the archive: ${archive.losing}.`, true]);
   if (fleet.uplink_suspected_since) {
     const since = clockTime(fleet.uplink_suspected_since);
     told.push([`So many cameras became unreachable at ${since} that our own network is suspected. Their last pictures stay up for now.`, true]);
