@@ -11,6 +11,7 @@ import zlib
 from io import BytesIO
 
 import pytest
+from pictures import encoded, scene, segment
 from PIL import Image
 
 from cctv_images.errors import CameraError, ErrorState
@@ -21,20 +22,6 @@ from cctv_images.process.verify import examine
 MAX_PIXELS = 50_000_000
 EOI = b"\xff\xd9"
 TRUNCATED, NOT_AN_IMAGE, TOO_LARGE = ErrorState.TRUNCATED, ErrorState.NOT_AN_IMAGE, ErrorState.TOO_LARGE
-
-
-def scene(width: int = 640, height: int = 360, mode: str = "RGB") -> Image.Image:
-    """A picture with large shapes and grain, as cameras see the world."""
-    chance = random.Random(f"{width}×{height}")
-    shapes = Image.frombytes("RGB", (16, 9), chance.randbytes(16 * 9 * 3)).resize((width, height), Image.BICUBIC)
-    grain = Image.frombytes("RGB", (width, height), chance.randbytes(width * height * 3))
-    return Image.blend(shapes, grain, 0.1).convert(mode)
-
-
-def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
-    out = BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 KINDS = {
@@ -85,10 +72,6 @@ def cuts(data: bytes, count: int = 100) -> list[int]:
     """Places in front of the last bytes of picture data."""
     chance = random.Random(len(data))
     return [chance.randrange(1, len(data) - 4) for _ in range(count)]
-
-
-def segment(marker: int, body: bytes) -> bytes:
-    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
 
 
 def published(kind: str) -> bytes:

@@ -67,7 +67,8 @@ def _probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="its make or model, as inventories spell it")
     parser.add_argument("--find", action="store_true", help="try all makes: which one answers?")
     parser.add_argument("--credentials", metavar="C", help="name in CCTV_CREDENTIALS of the login to offer")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the picture to FILE")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the picture, as it would be published, to FILE")
+    parser.add_argument("--masks", action="store_true", help="outline the privacy masks on the picture in FILE")
     _json(parser)
 
 
@@ -178,8 +179,9 @@ COMMANDS = (
         "and on failure the error_state and what to do about it. A refused login counts as one of the two that are "
         "allowed within an hour, together with the daemon's: CCTV_STATE_DIR must be the daemon's. With --find it "
         "tries the makes one after the other, without a login first, and prints the inventory's line for the one that "
-        "answers.",
-        "cctv-images probe CCTV-0171\ncctv-images probe CCTV-0171 -o still.jpg\n"
+        "answers. What is written with -o has the camera's masks, which belong to its id: with --address there are "
+        "none. --masks outlines them and marks the tenths of width and height.",
+        "cctv-images probe CCTV-0171\ncctv-images probe CCTV-0171 -o still.jpg --masks\n"
         "cctv-images probe --address 10.20.3.4 --model 'Spectra Enhanced'\n"
         "cctv-images probe --address 10.20.3.4 --find --credentials wisenet",
         "the camera gave no picture",

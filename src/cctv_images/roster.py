@@ -44,6 +44,8 @@ class Roster:
         record = self.fleet.cameras.get(camera.camera_id)
         if record is None:
             record = CameraRecord(camera, interval, since=self.tools.clock.time())
+        if set(camera.choices.masks) - set(record.camera.choices.masks):
+            record.owed = True  # what is public shows what nobody may see any longer
         record.camera, record.interval_s = camera, interval
         if record.state.health is Health.PAUSED:
             record.state = CameraState(blind=record.kind == "fallback")

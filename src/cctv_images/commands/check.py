@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cctv_images.clock import RealClock
-from cctv_images.commands import kept, surroundings
+from cctv_images.commands import kept, pictures, surroundings
 from cctv_images.commands.common import be_quiet, env_file, print_json, run_async, say, settings_for
 from cctv_images.commands.mismatch import find_makes, write_corrections
 from cctv_images.commands.online import Online, show_online, try_online
@@ -74,6 +74,7 @@ async def _check(args: argparse.Namespace) -> Report:
     if mistakes:
         raise ConfigError(mistakes)
     report.notes += kept.notes(settings, report.cameras) if report.inventory else []
+    report.notes += pictures.notes(report.cameras.values())
     if args.online:
         report.online = await try_online(settings, list(report.cameras.values()))
         if args.find:
@@ -131,6 +132,7 @@ def _show(report: Report, file: Path | None) -> None:
     say(f"store      {settings.store}, key {settings.key}")
     attempts = f"{settings.attempts} attempt{'s' * (settings.attempts > 1)} of at most {length(settings.timeout)}"
     say(f"schedule   a picture of each camera every {length(settings.interval)}, {attempts}")
+    say(pictures.shown(settings, report.cameras.values()))
     for line in kept.shown(settings, report.cameras):
         say(line)
     for note in report.notes:

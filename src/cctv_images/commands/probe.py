@@ -21,6 +21,7 @@ from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.parse import Inventory, parse
 from cctv_images.inventory.source import InventoryUnavailable
 from cctv_images.parts import inventory_source
+from cctv_images.process.plan import drawn_plan
 from cctv_images.settings import Settings
 
 FINDING = "pelco"
@@ -35,6 +36,8 @@ NO_PIN = f"pin:{'0' * 64}"
 def probe(args: argparse.Namespace) -> int:
     if bool(args.camera_id) == bool(args.address):
         args.usage_error("probe takes a CAMERA_ID of the inventory, or --address (and --model)")
+    if args.masks and (args.find or not args.output):
+        args.usage_error("--masks goes with -o FILE, and not with --find")
     be_quiet()
     optional = {"CCTV_STORE", "CCTV_INVENTORY"} if args.address else {"CCTV_STORE"}
     settings = settings_for(args, optional)
@@ -44,7 +47,8 @@ def probe(args: argparse.Namespace) -> int:
         return _find(args, settings)
     answer = run_async(_probe(args, settings))
     if args.output and answer.picture is not None:
-        _write(args.output, answer.picture.data)
+        masks = answer.camera.choices.masks
+        _write(args.output, drawn_plan(answer.picture.data, masks) if args.masks else answer.picture.data)
     print_json(_document(answer)) if args.json else _explain(answer, args.output)
     return EX_OK if answer.picture is not None else EX_BAD
 
@@ -175,7 +179,8 @@ def _explain(answer: Answer, output: str | None) -> None:
     for line in _verdict(answer):
         say(line)
     if output and answer.picture is not None:
-        say(f"The picture is in {plain(output)}.")
+        masks = len(camera.choices.masks)
+        say(f"The picture is in {plain(output)}, with {masks} mask{'s' * (masks != 1)}.")
 
 
 def _verdict(answer: Answer) -> list[str]:

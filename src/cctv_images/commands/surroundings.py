@@ -10,6 +10,7 @@ from pathlib import Path
 from cctv_images.archiving import spool_folder
 from cctv_images.errors import ConfigError, plain
 from cctv_images.process.fallback import load_fallback
+from cctv_images.process.font import missing
 from cctv_images.publish import parse_address
 from cctv_images.retain.spool_home import orphans_mistake
 from cctv_images.settings import Settings, fingerprint_mistake
@@ -22,6 +23,7 @@ def mistakes(settings: Settings) -> list[str]:
     found = [
         fingerprint_mistake(settings),
         _fallback(settings),
+        _stamp(settings.stamp),
         _store("CCTV_STORE", settings.store),
         _store("CCTV_ARCHIVE", settings.archive) if settings.archive else None,
         _orphans(settings),
@@ -50,6 +52,11 @@ def _fallback(settings: Settings) -> str | None:
     except ConfigError as exc:
         return str(exc)
     return None
+
+
+def _stamp(stamp: str) -> str | None:
+    lacking = missing(stamp)
+    return f"CCTV_STAMP = {plain(stamp)}: the font has nothing to draw for {plain(lacking)}." if lacking else None
 
 
 def _store(name: str, store: str) -> str | None:

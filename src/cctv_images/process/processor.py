@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from cctv_images.errors import CameraError, ErrorState
 from cctv_images.inventory.camera import Camera
 from cctv_images.process.lane import Lane
 from cctv_images.process.render import Order, Picture, Processed
-from cctv_images.process.verify import PLAIN, Costly, glance
+from cctv_images.process.verify import Costly, glance
 
 MIB = 1 << 20
 AT_ONCE_BYTES = MIB
@@ -47,14 +48,14 @@ class Processor:
 
     async def process(self, data: bytes, camera: Camera, captured_at: float) -> Processed:
         """captured_at: epoch seconds. Raises CameraError: TOO_LARGE, NOT_AN_IMAGE, TRUNCATED."""
-        return await self._work(data, Order.of(camera, captured_at))
+        return await self._work(data, partial(Order.of, camera, captured_at))
 
     async def verify(self, data: bytes) -> Picture:
         """As it is published where nothing is asked for. Raises what `process` raises."""
-        return (await self._work(data, PLAIN)).picture
+        return (await self._work(data, Order)).picture
 
-    async def _work(self, data: bytes, order: Order) -> Processed:
-        size, job = len(data), partial(glance, data, self._max_pixels, order)
+    async def _work(self, data: bytes, order: Callable[[], Order]) -> Processed:
+        size, job = len(data), lambda: glance(data, self._max_pixels, order())
         try:
             if size > AT_ONCE_BYTES:
                 return await self._costly.run(lambda: _whole(job), cost=BYTE_NS * size, size=size)
@@ -72,6 +73,6 @@ class Processor:
         self._costly.close()
 
 
-def _whole(job: partial[Processed | Costly]) -> Processed:
+def _whole(job: Callable[[], Processed | Costly]) -> Processed:
     seen = job()
     return seen.finish() if isinstance(seen, Costly) else seen

@@ -120,7 +120,7 @@ def encoded(image: Image.Image, spec: RenditionSpec) -> Rendition:
     if spec.webp:
         image.save(out, "WEBP", quality=quality, method=WEBP_METHOD)
     else:
-        image.save(out, "JPEG", quality=quality, progressive=spec.progressive)
+        image.save(out, "JPEG", quality=quality, progressive=spec.progressive, comment=b"")  # else a PNG's own
     return made(out.getvalue(), spec, image.size)
 
 

@@ -30,21 +30,21 @@ class Moment(datetime):
 
 
 def stamp_text(camera: Camera, captured_at: float) -> str:
-    """In one line; empty where there is none. captured_at: epoch seconds."""
+    """What is to be written, whether or not the font has all its characters. captured_at: epoch seconds."""
     choices = camera.choices
     if not choices.stamp:
         return ""
     moment = Moment.fromtimestamp(captured_at, ZoneInfo(choices.time_zone))
     name = camera.name or camera.camera_id
-    return drawable(choices.stamp.format(name=name, camera_id=camera.camera_id, time=moment))
+    return choices.stamp.format(name=name, camera_id=camera.camera_id, time=moment)
 
 
 def stamped(image: Image.Image, text: str) -> Image.Image:
-    """An RGB picture with the text along its lower edge. The one that is given is changed, too."""
+    """An RGB picture with the text, as far as the font has it, along its lower edge; the one that is given changes."""
     size = min(max(round(image.height / LINE_SHARE), SMALLEST), LARGEST)
     face, pad, step = font(size, SEMIBOLD), max(2, size // 3), round(size * 1.3)
     room = max(1, (image.height // MAX_SHARE - pad) // step)
-    lines = _lines(text, face, image.width - 2 * pad, room)
+    lines = _lines(drawable(text), face, image.width - 2 * pad, room)
     band = (0, max(0, image.height - step * len(lines) - pad), image.width, image.height)
     dark = ImageChops.multiply(image.crop(band), Image.new("RGB", (image.width, band[3] - band[1]), SHADE))
     draw = ImageDraw.Draw(dark)

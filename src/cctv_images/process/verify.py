@@ -29,6 +29,7 @@ LOOKS = 10
 """What a second look costs in first ones, roughly."""
 
 PLAIN = Order()
+"""Nothing is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class _Job:
         if self.at_least is None:
             return Processed(picture(self.jpeg.data, self.size), look=look)
         base = self._opened() if callable(seen) else Image.fromarray(seen)
+        del seen  # else two copies of a large picture
         full = None if self.order.changes_full else self.jpeg.data
         return replace(render(self.order, upright(base, self.turn), self.size, full), look=look)
 
