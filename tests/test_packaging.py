@@ -88,6 +88,7 @@ def environment() -> dict[str, str]:
     [
         ("run.txt", PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"]),
         ("rtsp.txt", PROJECT["project"]["optional-dependencies"]["rtsp"]),
+        ("alerts.txt", PROJECT["project"]["optional-dependencies"]["alerts"]),
         ("test.txt", PROJECT["project"]["optional-dependencies"]["test"]),
     ],
 )
@@ -98,11 +99,12 @@ def test_the_lock_has_what_the_project_asks_for(lock: str, wanted: list[str]) ->
 
 
 def test_tests_run_with_what_production_runs() -> None:
-    assert pins("run.txt").items() <= pins("rtsp.txt").items() <= pins("test.txt").items()
+    for extra in ("rtsp.txt", "alerts.txt"):
+        assert pins("run.txt").items() <= pins(extra).items() <= pins("test.txt").items()
 
 
 def test_the_locks_name_no_place_of_this_or_that_machine() -> None:
-    for lock in ("run.txt", "rtsp.txt", "test.txt"):
+    for lock in ("run.txt", "rtsp.txt", "alerts.txt", "test.txt"):
         text = (ROOT / "requirements" / lock).read_text()
         assert "://" not in text
         assert not re.search(r"(^|\s)/", text)
@@ -113,7 +115,8 @@ def test_every_library_that_is_imported_is_a_dependency_and_none_is_idle() -> No
     ours = {"cctv_images", "__future__"}
     roots = {name.partition(".")[0] for tree in MODULES.values() for name in imports(tree)} - ours
     used = {canonicalize_name(COME_ALONG.get(root, dists[root][0])) for root in roots if root in dists}
-    wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["rtsp"]
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = PROJECT["project"]["dependencies"] + extras["rtsp"] + extras["alerts"]
     assert used == {canonicalize_name(Requirement(text).name) for text in wanted}
 
 

@@ -460,6 +460,7 @@ def test_no_secret_is_shown_wherever_settings_are_printed(credentials: Path) -> 
     canaries = {name: f"canary-{i}-of-many" for i, name in enumerate(sorted(SECRETS))}
     canaries["CCTV_INVENTORY_HEADERS"] = '{"X-Token": "canary-headers"}'
     canaries["CCTV_CREDENTIALS"] = '{"a": {"username": "viewer", "password": "canary-logins"}}'
+    canaries["CCTV_ALERT_URLS"] = "json://user:canary-alert@host/"
     settings = load(**canaries, CCTV_CAMERA_USERNAME="u", AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="canary-aws")
     printed = f"{settings!r} {settings} {settings.model_dump_json()} {settings.default_login!r}"
     assert "canary" not in printed

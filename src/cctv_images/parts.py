@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from cctv_images.masks import Mask, read_masks
 from cctv_images.records import Fleet
 from cctv_images.retain.ledger import Ledger
 from cctv_images.settings import Settings
+from cctv_images.watch.alarm import Alarm, check_urls
+from cctv_images.watch.alerts import Policy
 
 LEDGER = "ledger.sqlite"
 
@@ -78,6 +81,21 @@ def acquirer(settings: Settings, guard: LoginGuard) -> Acquirer:
 
 def ledger(settings: Settings, clock: Clock, fleet: Fleet) -> Ledger:
     return Ledger(settings.state_dir / LEDGER, clock, settings.ledger_days, fleet.ledger)
+
+
+def alarm(settings: Settings, clock: Clock, fleet: Fleet) -> Alarm:
+    policy = Policy(settings.alert_pause, settings.alert_repeat)
+    return Alarm(_alert_urls(settings), policy, settings.state_dir / "alerts.json", fleet, clock, socket.gethostname())
+
+
+async def check_alerts(settings: Settings) -> None:
+    """Raises ConfigError where messages could not be sent. Sends none."""
+    if settings.alert_urls:
+        await check_urls(_alert_urls(settings))
+
+
+def _alert_urls(settings: Settings) -> list[str]:
+    return [url.get_secret_value() for url in settings.alert_urls]
 
 
 def make_state_folder(path: Path) -> None:

@@ -199,6 +199,7 @@ class Service:
     async def begin(self, stack: AsyncExitStack) -> Loaded | None:
         """Opens control socket and page, and reads the inventory. Raises ConfigError."""
         settings = self.settings
+        await parts.check_alerts(settings)
         control = ControlServer(settings.control, self)
         await control.open()
         stack.push_async_callback(control.close)
@@ -251,7 +252,13 @@ class Service:
             "every second": self._every_second(),
             "debts": self._pay_debts(),
             "heartbeat": Heartbeat(self.fleet, gate).run(),
-        } | ({"archive": self.archive.run()} if self.archive else {})
+        } | self._chores_if_wanted()
+
+    def _chores_if_wanted(self) -> dict[str, Coroutine[Any, Any, None]]:
+        chores = {"archive": self.archive.run()} if self.archive else {}
+        if self.settings.alert_urls:
+            chores["alerts"] = parts.alarm(self.settings, self.clock, self.fleet).run()
+        return chores
 
     # --- inventory ---
 

@@ -100,6 +100,15 @@ class ArchiveRecord:
 
 
 @dataclass(slots=True)
+class AlertRecord:
+    """Whether messages reach people."""
+
+    ok: bool = True
+    """The last one was taken by all addresses."""
+    sent: int = 0
+
+
+@dataclass(slots=True)
 class Fleet:
     """All there is to show. Views are pure functions of a Fleet and a time."""
 
@@ -109,6 +118,7 @@ class Fleet:
     store: StoreRecord = field(default_factory=StoreRecord)
     ledger: LedgerRecord = field(default_factory=LedgerRecord)
     archive: ArchiveRecord = field(default_factory=ArchiveRecord)
+    alerts: AlertRecord = field(default_factory=AlertRecord)
     inventory_source: str = ""
     inventory_loaded_at: float = 0.0
     inventory_stale: bool = False

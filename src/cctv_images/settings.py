@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     spool_full: Annotated[Literal["newest", "oldest"], choice("newest", "oldest")] = "newest"
     fallback_image: Path | None = None
     ledger_days: Annotated[int, integer(1, 3660)] = 30
+    alert_urls: Annotated[list[SecretStr], read(values.addresses)] = []
+    alert_pause: Annotated[float, duration(10, DAY)] = 600.0
+    alert_repeat: Annotated[float, duration(0)] = 86400.0
     state_dir: Path = Path("state")
     expect_fingerprint: Annotated[str, stripped(values.fingerprint_text)] = ""
     log_file: Annotated[Path | None, read(values.log_file)] = None
@@ -142,7 +145,7 @@ AWS_NAMES = {
 }
 """Where two names mean one thing, the former wins."""
 KNOWN = [*NAMES, *AWS_NAMES]
-SECRETS = frozenset({"CCTV_INVENTORY_HEADERS", "CCTV_CAMERA_PASSWORD", "CCTV_CREDENTIALS"})
+SECRETS = frozenset({"CCTV_INVENTORY_HEADERS", "CCTV_CAMERA_PASSWORD", "CCTV_CREDENTIALS", "CCTV_ALERT_URLS"})
 HIDDEN = SECRETS | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 """Never shown, not even when they are wrong."""
 RELOADABLE = frozenset(
@@ -154,6 +157,7 @@ OF_THE_NODE = frozenset(
     {"inventory_headers", "camera_password", "credentials", "masks", "fallback_image", "state_dir"}
     | {"archive_rate", "archive_connections", "spool_bytes", "spool_full", "ledger_days", "expect_fingerprint"}
     | {"log_file", "log_format", "log_level", "listen", "control", "aws", "inventory"}
+    | {"alert_urls", "alert_pause", "alert_repeat"}
 )
 """Left out of the fingerprint as they are: secrets, paths, what one node's disk and uplink bear, how it is watched."""
 

@@ -19,7 +19,7 @@ from cctv_images.errors import EX_BAD, EX_OK, ConfigError, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.parse import Inventory
 from cctv_images.inventory.source import InventoryUnavailable
-from cctv_images.parts import inventory_source
+from cctv_images.parts import check_alerts, inventory_source
 from cctv_images.settings import Settings, fingerprint
 
 
@@ -65,6 +65,10 @@ async def _check(args: argparse.Namespace) -> Report:
     settings = settings_for(args)
     report = Report(settings, notes=_notes(settings))
     mistakes = surroundings.mistakes(settings)
+    try:
+        await check_alerts(settings)
+    except ConfigError as exc:
+        mistakes += exc.problems
     try:
         report.inventory = (await inventory_source(settings, RealClock()).load()).inventory
     except ConfigError as exc:

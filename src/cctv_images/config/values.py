@@ -85,6 +85,15 @@ def choice(*words: str) -> BeforeValidator:
     return stripped(parse)
 
 
+def addresses(text: str) -> list[str]:
+    """Separated by blanks. They hold secrets."""
+    found = text.split()
+    for number, address in enumerate(found, 1):
+        if "://" not in address:
+            raise ValueError(f"expected addresses such as mailtos://… or slack://…, no. {number} is none")
+    return found
+
+
 def json_object(text: str) -> dict[str, Any]:
     """A JSON object whose names are unique. Raises ValueError with the place of the mistake, never with the text."""
 

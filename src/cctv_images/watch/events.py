@@ -33,6 +33,8 @@ EVENTS: dict[str, str] = {
     "spool_failed": "the spool's disk does not take pictures, or has damaged one: they are lost to the archive",
     "spool_recovered": "the spool takes pictures again; so many were lost meanwhile",
     "store_lacks": "the store or the archive does not keep all that it is given, and what",
+    "alert_sent": "a message to people was taken by an address in CCTV_ALERT_URLS",
+    "alert_failed": "a message was not taken by these addresses; it is sent again only where none has taken it",
     "summary": "each interval, at most every minute: counts by health, published, failed, lateness",
     "picture_published": "debug: the store has taken a camera's picture",
     "attempt_failed": "debug: one attempt of a cycle failed",
