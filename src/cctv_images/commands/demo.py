@@ -22,8 +22,10 @@ from cctv_images.process_images import serve
 from cctv_images.settings import load_settings, scrub_environment
 from cctv_images.watch.logs import configure_logging
 
-HEEDED = ("CCTV_LISTEN", "CCTV_INTERVAL", "CCTV_LOG_FORMAT", "CCTV_LOG_LEVEL")
-"""What a demo takes from the environment. Store, inventory and accounts are its own: it must not touch real ones."""
+WATCHED_BY = ("CCTV_LISTEN", "CCTV_INTERVAL", "CCTV_LOG_FORMAT", "CCTV_LOG_LEVEL")
+LOOKS = ("CCTV_RENDITIONS", "CCTV_STAMP", "CCTV_TIME_ZONE", "CCTV_MASKS", "CCTV_BY_MAKE")
+HEEDED = WATCHED_BY + LOOKS
+"""What a demo takes from the environment. Stores, inventory and accounts are its own: it must not touch real ones."""
 PACE = {
     "CCTV_INTERVAL": "10",
     "CCTV_STARTUP_SPREAD": "10",
