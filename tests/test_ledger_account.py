@@ -14,11 +14,16 @@ from typing import NamedTuple
 
 import pytest
 from program import Program
+from structlog.testing import capture_logs
 
+from cctv_images.clock import SimulatedClock
 from cctv_images.errors import StoreError
+from cctv_images.records import LedgerRecord
 from cctv_images.retain.account import Account, Slot, Unreadable, begin_of, day_of
 from cctv_images.retain.copies import Copy
+from cctv_images.retain.ledger import Ledger
 from cctv_images.retain.ledger_file import LedgerFile, Present
+from cctv_images.retain.outcomes import Verified, leave, left
 from cctv_images.retain.reasons import EXPIRED, SERVICE_DOWN, UNRECORDED, Kept
 from cctv_images.retain.verify import Verdict, compare, verify
 
@@ -90,7 +95,7 @@ def test_what_is_filled_in_for_reading_is_what_the_next_start_writes(path: Path)
     ledger_with(path, {"a": 300, "b": 7.5}, BEGIN + 40_000)
     file = LedgerFile(path)  # some cycles that no roll call has followed, as before a kill
     for slot in (BEGIN + 40_100, BEGIN + 40_400):
-        file.write([(slot, "c", True, True, 0, None, None, None)])
+        file.write([(slot, "c", True, True, Kept.NOT_CHOSEN, None, None, None)])
     now = END + 86_400
     account = Account(path, now + 1_000)
     before = [account.figures(day) for day in account.days()[:2]]
@@ -266,7 +271,9 @@ class Shelf:
 def copied(path: Path) -> list[str]:
     """The key of each copy that the ledger calls archived."""
     with sqlite3.connect(path) as db:
-        rows = db.execute("SELECT name, slot + copy FROM slot JOIN camera ON camera.id = slot.camera").fetchall()
+        rows = db.execute(
+            "SELECT name, slot + copy FROM slot JOIN camera ON camera.id = slot.camera WHERE copy > 0"
+        ).fetchall()
     db.close()
     return [f"{name}/{datetime.fromtimestamp(moment, UTC):%Y/%m/%d/%H%M%SZ}.jpg" for name, moment in rows]
 
@@ -329,3 +336,82 @@ async def test_the_command_says_what_it_misses(program: Program, path: Path) -> 
     ledger_with(path, {"a": 300}, END)
     assert (await program("ledger", "--camera", "x")).code == 1
     assert (await program("ledger", "--date", "20.11.2026")).code == 2
+
+
+# --- verify as a command, and what the service makes of it ---
+
+
+def archived_to(folder: Path, keys: list[str]) -> None:
+    for key in keys:
+        (folder / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / key).write_bytes(b"picture")
+
+
+async def test_verify_says_that_a_day_adds_up_or_names_the_gaps(program: Program, path: Path, tmp_path: Path) -> None:
+    ledger_with(path, {"a": 300, "b": 600}, END + 7200, BEGIN - 7200)
+    with sqlite3.connect(path) as db:
+        db.execute(f"UPDATE slot SET captured=0, kept=0, copy=NULL, reason='timeout' WHERE slot > {END - 3600}")
+    db.close()
+    archive, day = tmp_path / "archive", ("ledger", "verify", "--date", str(DAY))
+    archived_to(archive, [key for key in copied(path) if f"{DAY:%Y/%m/%d}" in key])
+    program.env["CCTV_ARCHIVE"] = f"file://{archive}"
+    done = await program(*day)
+    assert done.out == f"{DAY}: 432 slots expected = 414 archived + 18 with a reason (timeout 18).\n"
+    assert done.code == 0
+    for gone in sorted((archive / "b" / f"{DAY:%Y/%m/%d}").iterdir())[30:33]:
+        gone.unlink()
+    done = await program(*day)
+    assert done.code == 1
+    assert done.out.startswith("b: 3 slots, 05:")
+    assert "archived, but the archive does not list it\n" in done.out
+    assert done.out.endswith("= 411 archived + 18 with a reason (timeout 18) + 3 gaps.\n")
+    document = json.loads((await program(*day, "--json")).out)
+    assert (document["ok"], len(document["cameras"][1]["gaps"])) == (False, 3)
+    assert left(tmp_path, Verified).gaps == 3
+
+
+async def test_verify_without_an_archive_or_with_one_that_is_away(program: Program, path: Path, tmp_path: Path) -> None:
+    ledger_with(path, {"a": 300}, END + 7200, BEGIN - 7200)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE slot SET kept = 1, copy = NULL")
+    db.close()
+    day = ("ledger", "verify", "--date", str(DAY))
+    done = await program(*day)
+    assert (done.code, done.out.split(" = ")[1]) == (
+        0,
+        "0 archived + 288 with a reason (not_chosen 288). CCTV_ARCHIVE is not set: nothing is kept.\n",
+    )
+    away = "s3://bucket/kept"
+    done = await program(
+        *day,
+        CCTV_ARCHIVE=away,
+        AWS_ENDPOINT_URL_S3="http://127.0.0.1:9",
+        AWS_ACCESS_KEY_ID="a",
+        AWS_SECRET_ACCESS_KEY="b",
+    )
+    assert done.code == 1
+    assert "the archive s3://bucket/kept cannot be looked at: unreachable" in done.err
+    assert left(tmp_path, Verified).error
+    assert (await program("ledger", "verify")).code == 2
+
+
+def test_the_service_logs_and_shows_what_verify_has_found(path: Path, tmp_path: Path) -> None:
+    leave(tmp_path, Verified("2026-11-18", 1.0, 10, 10, 0))
+    record = LedgerRecord()
+    with capture_logs() as logs:
+        ledger = Ledger(path, SimulatedClock(), 30, record, 0.05)
+        assert (record.verified_at, record.gaps) == (1.0, 0)
+        for outcome in (
+            Verified("2026-11-19", 2.0, 10, 7, 3),
+            Verified("2026-11-20", 3.0, error="timeout: no answer"),
+            Verified("2026-11-21", 4.0, 10, 10, 0),
+        ):
+            leave(tmp_path, outcome)
+            seen = len(logs)
+            ledger.roll_call({})
+            while len(logs) == seen:
+                time.sleep(0.05)
+            assert record.gaps == (0 if outcome.date == "2026-11-21" else 3)
+        ledger.close()
+    assert [entry["event"] for entry in logs] == ["ledger_gaps", "ledger_unverified", "ledger_verified"]
+    assert record.verified_at == 4.0

@@ -99,6 +99,7 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
 
 
 def _ledger(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", choices=("verify",), help="compare a day with what the archive lists")
     parser.add_argument("--date", type=_day, metavar="D", help="YYYY-MM-DD (UTC), today or yesterday")
     parser.add_argument("--camera", metavar="ID", help="one camera, all days")
     form = parser.add_mutually_exclusive_group()
@@ -222,10 +223,11 @@ COMMANDS = (
         "the account of every slot: days by cameras",
         "A row for each day (UTC) and camera: slots expected, captured, published, archived and lost, and why not. "
         "Without --date the last seven days, with --camera all days. Reads the ledger in CCTV_STATE_DIR, whether the "
-        "service runs or not. CCTV_STATE_DIR must be the service's.",
+        "service runs or not. `ledger verify --date D` holds a day against what the archive lists: every slot that was "
+        "expected is archived or has a reason, or the gaps are named. CCTV_STATE_DIR must be the service's.",
         "cctv-images ledger --date yesterday\ncctv-images ledger --camera CCTV-0171\n"
-        "cctv-images ledger --csv > slots.csv",
-        "there is no ledger, or it knows no such camera",
+        "cctv-images ledger --csv > slots.csv\ncctv-images ledger verify --date yesterday",
+        "there is no ledger, or it knows no such camera; verify: gaps, or it could not look",
         _ledger,
     ),
     Command(

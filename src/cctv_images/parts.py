@@ -80,7 +80,8 @@ def acquirer(settings: Settings, guard: LoginGuard) -> Acquirer:
 
 
 def ledger(settings: Settings, clock: Clock, fleet: Fleet) -> Ledger:
-    return Ledger(settings.state_dir / LEDGER, clock, settings.ledger_days, fleet.ledger)
+    path, archives = settings.state_dir / LEDGER, bool(settings.archive)
+    return Ledger(path, clock, settings.ledger_days, fleet.ledger, archives=archives)
 
 
 def alarm(settings: Settings, clock: Clock, fleet: Fleet) -> Alarm:

@@ -75,6 +75,11 @@ class LedgerRecord:
     ok: bool = True
     dropped: int = 0
     """Reports that found no room while the ledger could not be written."""
+    verified_at: float = 0.0
+    """Epoch seconds of the last `ledger verify` that could look; 0 = never."""
+    verified_date: str = ""
+    gaps: int = 0
+    """What it found."""
 
 
 @dataclass(slots=True)

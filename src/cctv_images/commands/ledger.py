@@ -28,6 +28,10 @@ Day = tuple[date, dict[str, Figures]]
 
 
 def ledger(args: argparse.Namespace) -> int:
+    if args.action == "verify":
+        from cctv_images.commands.ledger_verify import ledger_verify  # what the table does not need
+
+        return ledger_verify(args)
     settings = settings_for(args, optional=("CCTV_INVENTORY", "CCTV_STORE"))
     with closing(opened(settings)) as account:
         try:

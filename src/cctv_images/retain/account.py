@@ -47,6 +47,11 @@ class Slot(NamedTuple):
         return None if self.copy is None else self.slot + self.copy
 
     @property
+    def is_lost(self) -> bool:
+        """To the archive, for a reason."""
+        return self.lost is not None and self.kept in (Kept.NOTHING, Kept.LOST)
+
+    @property
     def gap(self) -> str | None:
         """Why its picture is not in the archive, by the ledger; None: it is there, or nobody knows why it is not."""
         if self.kept is Kept.ARCHIVED:
@@ -77,9 +82,9 @@ class Figures:
         self.published += count * slot.published
         self.archived += count * (slot.kept is Kept.ARCHIVED)
         self.waiting += count * (slot.kept is Kept.ACCEPTED)
-        self.lost += count * (slot.lost is not None and slot.kept is not Kept.ARCHIVED)
+        self.lost += count * slot.is_lost
         self.not_chosen += count * (slot.kept is Kept.NOT_CHOSEN)
-        for reason in (slot.reason, slot.lost if slot.kept is not Kept.ARCHIVED else None):
+        for reason in (slot.reason, slot.lost if slot.is_lost else None):
             if reason:
                 self.reasons[reason] += count
 

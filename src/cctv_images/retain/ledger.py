@@ -27,6 +27,7 @@ from cctv_images.clock import Clock
 from cctv_images.errors import plain
 from cctv_images.records import Fleet, LedgerRecord
 from cctv_images.retain.ledger_file import DAY_S, LedgerFile, Present, Report, Unusable
+from cctv_images.retain.outcomes import Verified, left
 from cctv_images.retain.reasons import UNRECORDED, Kept
 from cctv_images.states import Health
 
@@ -45,12 +46,24 @@ DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 class Ledger:
     """Thread-safe. `days` bounds the file: older slots are deleted."""
 
-    def __init__(self, path: Path, clock: Clock, days: int, record: LedgerRecord, batch_s: float = BATCH_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        days: int,
+        record: LedgerRecord,
+        batch_s: float = BATCH_S,
+        archives: bool = True,
+    ) -> None:
+        """archives: whether anything is kept; else every picture counts as not chosen."""
         self._path = path
         self._clock = clock
         self._days = days
         self._record = record
         self._batch_s = batch_s
+        self._unkept = Kept.NOTHING if archives else Kept.NOT_CHOSEN
+        self._verified = left(path.parent, Verified)
+        self._tell_verdict(log_it=False)
         self._file: LedgerFile | None = None
         self._reports: deque[Report | threading.Event] = deque()
         """An event is set as soon as all before it is written."""
@@ -63,7 +76,8 @@ class Ledger:
 
     def cycle(self, camera_id: str, slot: float, *, captured: bool, published: bool, reason: str | None) -> None:
         """A cycle is over. slot: epoch seconds, see Timetable.filled. reason: why nothing was published, or None."""
-        self._take((int(slot), camera_id, captured, published, Kept.NOTHING, None, reason, None))
+        kept = self._unkept if captured else Kept.NOTHING
+        self._take((int(slot), camera_id, captured, published, kept, None, reason, None))
 
     def skipped(self, camera_id: str, slot: float, reason: str) -> None:
         self._take((int(slot), camera_id, False, False, Kept.NOTHING, None, reason, None))
@@ -166,6 +180,25 @@ class Ledger:
         file.roll_call(present, now, since=since, first=self._first)
         self._first = False
         file.prune(since)
+        if (verified := left(self._path.parent, Verified)) != self._verified:
+            self._verified = verified
+            self._tell_verdict(log_it=True)
+
+    def _tell_verdict(self, *, log_it: bool) -> None:
+        """What the last `ledger verify` has found."""
+        if not (verified := self._verified):
+            return
+        facts = {"date": verified.date, "expected": verified.expected, "archived": verified.archived}
+        if verified.error:
+            if log_it:
+                log.error("ledger_unverified", date=verified.date, detail=verified.error)
+            return
+        self._record.verified_at, self._record.gaps = verified.at, verified.gaps
+        self._record.verified_date = verified.date
+        if log_it and verified.gaps:
+            log.error("ledger_gaps", **facts, gaps=verified.gaps)
+        elif log_it:
+            log.info("ledger_verified", **facts)
 
     def _forget(self, why: str) -> None:
         """The file is opened anew for the next batch."""

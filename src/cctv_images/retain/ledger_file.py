@@ -57,6 +57,11 @@ INSERT INTO temp.missing {DUE}
 WHERE NOT EXISTS (SELECT 1 FROM main.slot AS had WHERE had.slot = due.slot AND had.camera = :camera)
 """  # noqa: S608 - all of it ours
 
+CUT_OFF = f"""
+UPDATE slot SET lost = '{SERVICE_DOWN}' WHERE slot > ? AND captured AND kept = 0 AND lost IS NULL
+"""  # noqa: S608 - all of it ours
+# Captured before the service ended, and no word from the archive: unless the spool has it, it died with the process.
+
 Report = tuple[int, str, bool, bool, int, int | None, str | None, str | None]
 """slot, camera's name, captured, published, kept, copy, reason, lost: a row with the name in the camera's place."""
 
@@ -150,6 +155,8 @@ class LedgerFile:
                 for camera in expected:
                     self._fill(camera, edge, SERVICE_DOWN)
         with self._transaction():
+            if first:
+                self._db.execute(CUT_OFF, (now - 2 * DAY_S,))
             for camera in expected:
                 self._settle(camera, present.get(camera.name), now)
             for name, found in present.items():

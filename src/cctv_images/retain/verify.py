@@ -92,6 +92,14 @@ class Lists(Protocol):
     def list(self, prefix: str = "", start_after: str = "") -> AsyncIterator[Entry]: ...
 
 
+class Nothing:
+    """What is listed where nothing is kept."""
+
+    async def list(self, prefix: str = "", start_after: str = "") -> AsyncIterator[Entry]:
+        return
+        yield
+
+
 class Entry(Protocol):
     @property
     def key(self) -> str: ...

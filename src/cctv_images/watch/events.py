@@ -27,6 +27,9 @@ EVENTS: dict[str, str] = {
     "ledger_recovered": "the account of slots is written again; `dropped` reports found no room meanwhile",
     "ledger_set_aside": "the ledger was damaged or taken away; the old file is kept as ledger.sqlite.aside, "
     "a new one is begun",
+    "ledger_verified": "`ledger verify`: every slot of that day is archived or has a reason",
+    "ledger_gaps": "`ledger verify`: so many slots of that day are neither archived nor explained; it names them",
+    "ledger_unverified": "`ledger verify` could not look at the archive or the ledger",
     "archive_failed": "the archive does not take copies; they wait in the spool",
     "archive_recovered": "the archive takes copies again; `spooled` are still to go there",
     "spool_full": "the spool is at its limit, or its disk is full: pictures are lost to the archive from here on",

@@ -45,6 +45,10 @@ def _fleet_series(fleet: Fleet) -> Iterator[str]:
     yield _single("ledger_up", "gauge", "1 while the account of slots is written.", fleet.ledger.ok)
     lost_reports = "Reports on slots that found no room while the ledger could not be written."
     yield _single("ledger_dropped_total", "counter", lost_reports, fleet.ledger.dropped)
+    unexplained = "Slots that the last `ledger verify` found neither archived nor explained."
+    yield _single("ledger_gaps", "gauge", unexplained, fleet.ledger.gaps)
+    looked = "When `ledger verify` could look last; 0 before the first time."
+    yield _single("ledger_verified_timestamp_seconds", "gauge", looked, fleet.ledger.verified_at)
     yield _single("alerts_up", "gauge", "0 after an alert that an address did not take.", fleet.alerts.ok)
     yield _single("alerts_sent_total", "counter", "Alerts that an address has taken.", fleet.alerts.sent)
     yield _single("store_waiting", "gauge", "Pictures that wait for the store.", fleet.store.waiting)

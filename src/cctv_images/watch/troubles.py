@@ -67,6 +67,12 @@ def _parts(fleet: Fleet) -> Iterator[tuple[str, Trouble | None]]:
     yield ":store", None if store.ok else _ours("the store takes no pictures", why)
     yield ":uplink", _ours("our own network is suspected", cause=UPLINK) if suspected else None
     yield ":inventory", _ours("the camera list cannot be read") if fleet.inventory_stale else None
+    gaps = f"{fleet.ledger.gaps} slots of {fleet.ledger.verified_date}"
+    yield ":gaps", _ours("the ledger has gaps", gaps) if fleet.ledger.gaps else None
+    archive = fleet.archive
+    why = ": ".join(filter(None, (archive.reason, archive.detail)))
+    yield ":archive", None if archive.ok else _ours("the archive takes no copies", why)
+    yield ":spool", _ours("pictures are lost to the archive", archive.spool_trouble) if archive.spool_trouble else None
     yield ":ledger", None if fleet.ledger.ok else _ours("the ledger cannot be written")
 
 
