@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 
-from cctv_images.errors import MEANINGS, CameraError, ErrorState, plain
+from cctv_images.errors import MEANINGS, CameraError, ErrorState, ReasonClass, plain
 from cctv_images.states import (
     CameraState,
     Failure,
@@ -17,6 +17,7 @@ from cctv_images.states import (
 
 TIMEOUT = Failure(ErrorState.TIMEOUT)
 REFUSED = Failure(ErrorState.AUTH)
+GARBLED = Failure(ErrorState.NOT_AN_IMAGE)
 HELD = Failure(ErrorState.UNREACHABLE, held=True)
 WITHHELD = Failure(ErrorState.AUTH, counts=False)
 
@@ -36,22 +37,28 @@ def walk(road: list[Failure | None], policy: Policy | None = None) -> tuple[Came
 
 
 def test_every_road_of_six_outcomes_tells_the_truth() -> None:
-    for road in product([None, TIMEOUT, REFUSED, HELD, WITHHELD], repeat=6):
-        public = "unknown"  # what people see
+    for road in product([None, TIMEOUT, GARBLED, REFUSED, HELD, WITHHELD], repeat=6):
+        public: str | ReasonClass = "unknown"  # what people see: the picture, or the reason that the fallback names
         state = CameraState()
         for outcome in road:
             if state.health is Health.DISABLED:
                 break
             made = step(state, outcome, Policy())
-            if made.show is not Show.NOTHING:
-                public = made.show.value
+            if made.show is Show.PICTURE:
+                public = "picture"
+            elif made.show is Show.FALLBACK:
+                assert made.state.told is not None
+                assert made.state.told is not public, "put again although nothing changed"
+                public = made.state.told
             state = made.state
             if state.health is Health.OK:
                 assert public == "picture"
                 assert state == CameraState(Health.OK)
-            if state.health is Health.DISABLED or (outcome is not None and not outcome.held):
-                assert public == "fallback", road
-            assert state.blind == (public == "fallback"), road
+            elif outcome is not None and not outcome.held:
+                assert public is outcome.error_state.meaning.told, road
+            if state.health is Health.DISABLED:
+                assert isinstance(public, ReasonClass), road
+            assert (state.told is None) == (public in ("picture", "unknown")), road
 
 
 def test_a_camera_is_disabled_after_five_failed_cycles_in_a_row() -> None:
@@ -76,9 +83,22 @@ def test_no_limit_means_never_disabled() -> None:
     assert walk([TIMEOUT] * 10_000, Policy(failure_limit=0))[0].health is Health.FAILING
 
 
-def test_the_fallback_is_called_for_once_per_run_of_failures() -> None:
-    _, steps = walk([TIMEOUT, TIMEOUT, REFUSED, TIMEOUT])
+def test_the_fallback_is_called_for_once_as_long_as_its_reason_is_the_same() -> None:
+    _, steps = walk([TIMEOUT, TIMEOUT, Failure(ErrorState.DNS), Failure(ErrorState.UNREACHABLE)])
     assert [s.show for s in steps] == [Show.FALLBACK] + [Show.NOTHING] * 3
+
+
+def test_the_fallback_is_called_for_again_when_the_reason_that_it_names_changes() -> None:
+    _, steps = walk([TIMEOUT, GARBLED, GARBLED, REFUSED], Policy(fallback_after=1))
+    assert [s.show for s in steps] == [Show.FALLBACK, Show.FALLBACK, Show.NOTHING, Show.FALLBACK]
+    assert steps[-1].state.told is ReasonClass.BEING_CHECKED
+
+
+def test_a_change_of_reason_is_not_shown_while_fallbacks_are_held_or_none_is_due_yet() -> None:
+    _, steps = walk([GARBLED, HELD, GARBLED])
+    assert [s.show for s in steps] == [Show.FALLBACK, Show.NOTHING, Show.NOTHING]
+    _, steps = walk([GARBLED, TIMEOUT, GARBLED], Policy(fallback_after=3))
+    assert [s.show for s in steps] == [Show.NOTHING, Show.NOTHING, Show.FALLBACK]
 
 
 def test_the_fallback_waits_for_as_many_failures_as_the_policy_says() -> None:
@@ -116,7 +136,7 @@ def test_a_scouting_failure_of_a_disabled_camera_is_no_news() -> None:
 
 def test_a_revived_camera_starts_a_new_count_and_stays_blind_until_a_picture() -> None:
     state = revived(walk([TIMEOUT] * 5)[0])
-    assert (state.health, state.failures, state.blind) == (Health.FAILING, 0, True)
+    assert (state.health, state.failures, state.told) == (Health.FAILING, 0, ReasonClass.NOT_REACHABLE)
     assert after_failure(state, TIMEOUT, Policy()).show is Show.NOTHING
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cctv_images.errors import ErrorState
+from cctv_images.errors import ErrorState, ReasonClass
 from cctv_images.inventory.camera import Camera
 from cctv_images.records import CameraRecord, CycleRecord, Fleet
 from cctv_images.states import CameraState, Health
@@ -41,7 +41,9 @@ def fleet(*records: CameraRecord, **more: object) -> Fleet:
 
 
 def failing() -> CameraRecord:
-    made = record(state=CameraState(Health.FAILING, 2, 0, ErrorState.TIMEOUT, "no answer within 30 s", blind=True))
+    made = record(
+        state=CameraState(Health.FAILING, 2, 0, ErrorState.TIMEOUT, "no answer within 30 s", ReasonClass.NOT_REACHABLE)
+    )
     made.kind, made.since, made.last_picture_at = "fallback", NOW - 60, NOW - 400
     made.cycles.append(CycleRecord(NOW - 300, 31.0, 0.01234567, 3, ErrorState.TIMEOUT, "no answer within 30 s"))
     made.cycles.append(CycleRecord(NOW, 1.5, 0.0, 1, None, bytes=100_000, width=1280, height=720))

@@ -33,11 +33,22 @@ class ErrorState(StrEnum):
     TOO_LARGE = "too_large"
     NOT_AN_IMAGE = "not_an_image"
     TRUNCATED = "truncated"
+    BLANK = "blank"
+    FROZEN = "frozen"
     INTERNAL = "internal"
 
     @property
     def meaning(self) -> Meaning:
         return MEANINGS[self]
+
+
+class ReasonClass(StrEnum):
+    """What the public is told. The names stand in CCTV_FALLBACK_TEXT: they never change."""
+
+    NOT_REACHABLE = "not_reachable"
+    NOT_A_PICTURE = "not_a_picture"
+    BEING_CHECKED = "being_checked"
+    SWITCHED_OFF = "switched_off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,41 +58,65 @@ class Meaning:
     """Whether the same cycle tries again."""
     remedy: str
     """What a person does about it."""
+    told: ReasonClass
 
+
+_R = ReasonClass
 
 MEANINGS: dict[ErrorState, Meaning] = {
-    ErrorState.DNS: Meaning("the camera's name does not resolve", True, "check the address"),
+    ErrorState.DNS: Meaning("the camera's name does not resolve", True, "check the address", _R.NOT_REACHABLE),
     ErrorState.UNREACHABLE: Meaning(
-        "refused, reset or no route while connecting", True, "check power, network and address"
+        "refused, reset or no route while connecting", True, "check power, network and address", _R.NOT_REACHABLE
     ),
     ErrorState.CONNECT_TIMEOUT: Meaning(
-        "no answer to the connection within the time", True, "check power, network and firewall"
+        "no answer to the connection within the time", True, "check power, network and firewall", _R.NOT_REACHABLE
     ),
-    ErrorState.TLS: Meaning("handshake or certificate failed", False, "check the certificate and the tls column"),
+    ErrorState.TLS: Meaning(
+        "handshake or certificate failed", False, "check the certificate and the tls column", _R.BEING_CHECKED
+    ),
     ErrorState.TIMEOUT: Meaning(
-        "connected, but not all of the answer within the time", True, "slow link or hung camera: reboot it"
+        "connected, but not all of the answer within the time",
+        True,
+        "slow link or hung camera: reboot it",
+        _R.NOT_REACHABLE,
     ),
     ErrorState.DISCONNECTED: Meaning(
-        "closed before the answer was complete", True, "camera overloaded or rebooting: wait, then look at it"
+        "closed before the answer was complete",
+        True,
+        "camera overloaded or rebooting: wait, then look at it",
+        _R.NOT_REACHABLE,
     ),
-    ErrorState.BAD_RESPONSE: Meaning("not an answer that can be read as HTTP", True, "check the port; old firmware"),
+    ErrorState.BAD_RESPONSE: Meaning(
+        "not an answer that can be read as HTTP", True, "check the port; old firmware", _R.NOT_A_PICTURE
+    ),
     ErrorState.AUTH: Meaning(
-        "login refused, wanted and not known, or withheld", False, "check the password; the account may be locked"
+        "login refused, wanted and not known, or withheld",
+        False,
+        "check the password; the account may be locked",
+        _R.BEING_CHECKED,
     ),
     ErrorState.NOT_FOUND: Meaning(
-        "this is not how that make is asked", False, "wrong model in the inventory? try probe"
+        "this is not how that make is asked", False, "wrong model in the inventory? try probe", _R.BEING_CHECKED
     ),
-    ErrorState.BUSY: Meaning("the camera is busy", True, "too many viewers"),
-    ErrorState.HTTP_ERROR: Meaning("a status that is not a picture", True, "see the detail"),
+    ErrorState.BUSY: Meaning("the camera is busy", True, "too many viewers", _R.NOT_REACHABLE),
+    ErrorState.HTTP_ERROR: Meaning("a status that is not a picture", True, "see the detail", _R.NOT_A_PICTURE),
     ErrorState.REDIRECTED: Meaning(
-        "sent elsewhere; not followed", False, "check the address and the camera's https setting"
+        "sent elsewhere; not followed", False, "check the address and the camera's https setting", _R.BEING_CHECKED
     ),
     ErrorState.TOO_LARGE: Meaning(
-        "more bytes or pixels than allowed", False, "check the camera's settings and the limits"
+        "more bytes or pixels than allowed", False, "check the camera's settings and the limits", _R.NOT_A_PICTURE
     ),
-    ErrorState.NOT_AN_IMAGE: Meaning("the bytes are no picture", True, "check login and path"),
-    ErrorState.TRUNCATED: Meaning("a picture that ends before its end", True, "check the link's quality"),
-    ErrorState.INTERNAL: Meaning("our fault", False, "report it"),
+    ErrorState.NOT_AN_IMAGE: Meaning("the bytes are no picture", True, "check login and path", _R.NOT_A_PICTURE),
+    ErrorState.TRUNCATED: Meaning(
+        "a picture that ends before its end", True, "check the link's quality", _R.NOT_A_PICTURE
+    ),
+    ErrorState.BLANK: Meaning(
+        "one flat colour, colour bars or no signal", False, "look at the camera", _R.NOT_A_PICTURE
+    ),
+    ErrorState.FROZEN: Meaning(
+        "the same picture for many cycles", False, "reboot the camera or its encoder", _R.BEING_CHECKED
+    ),
+    ErrorState.INTERNAL: Meaning("our fault", False, "report it", _R.BEING_CHECKED),
 }
 
 OUR_NETWORK = frozenset({ErrorState.DNS, ErrorState.UNREACHABLE, ErrorState.CONNECT_TIMEOUT})

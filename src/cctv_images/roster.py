@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
+from cctv_images.errors import ReasonClass
 from cctv_images.inventory.camera import Camera
 from cctv_images.records import CameraRecord, Fleet
 from cctv_images.schedule import Timetable, first_delay
@@ -48,7 +49,7 @@ class Roster:
             record.owed = True  # what is public shows what nobody may see any longer
         record.camera, record.interval_s = camera, interval
         if record.state.health is Health.PAUSED:
-            record.state = CameraState(blind=record.kind == "fallback")
+            record.state = CameraState(told=ReasonClass.SWITCHED_OFF if record.kind == "fallback" else None)
         self.fleet.cameras[camera.camera_id] = record
         worker = CameraWorker(record, self.tools, Timetable.of(camera.camera_id, interval, self.epoch_offset))
         self.workers[camera.camera_id] = worker

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from cctv_images.errors import CameraError, ErrorState
+from cctv_images.errors import CameraError, ErrorState, ReasonClass
 
 
 class Health(StrEnum):
@@ -46,8 +46,8 @@ class CameraState:
     """Failed cycles in a row that ended as `auth`."""
     error_state: ErrorState | None = None
     detail: str = ""
-    blind: bool = False
-    """The fallback has been called for in this run of failures; only a picture cures it."""
+    told: ReasonClass | None = None
+    """What the fallback that has been called for says; None where none has been. Only a picture cures it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,9 @@ def after_failure(was: CameraState, failure: Failure, policy: Policy) -> Step:
     health = Health.DISABLED if disabled and counted else Health.FAILING
     # A failure that does not count (a login withheld) still leaves people without a picture.
     seen = failures >= policy.fallback_after or health is Health.DISABLED or not failure.counts
-    due = seen and not failure.held and not was.blind
-    now = CameraState(health, failures, refusals, failure.error_state, failure.detail, was.blind or due)
+    told = failure.error_state.meaning.told
+    due = (seen or was.told is not None) and not failure.held and was.told is not told
+    now = CameraState(health, failures, refusals, failure.error_state, failure.detail, told if due else was.told)
     return Step(now, Show.FALLBACK if due else Show.NOTHING, _event(was, now))
 
 
@@ -102,5 +103,5 @@ def _event(was: CameraState, now: CameraState) -> str | None:
 
 
 def revived(was: CameraState) -> CameraState:
-    """Back to work with a clean count. What people see (blind) stays what it was."""
+    """Back to work with a clean count. What people are told stays what it was."""
     return replace(was, health=Health.FAILING, failures=0, refusals=0)
