@@ -43,6 +43,7 @@ BROAD = {
     "acquire/acquirer.py": (1, "the one place where foreign exceptions become error_states"),
     "retain/ledger.py": (1, "a ledger that died in silence would be none"),
     "retain/intake.py": (1, "a thread that died in silence would lose all further pictures"),
+    "process/fallback.py": (1, "whatever a name or a size provokes, people get an image"),
     "process/lane.py": (1, "a thread hands whatever happened to the one who asked"),
 }
 HOUSEHOLD = {"process_images.py", "watch/systemd.py"}

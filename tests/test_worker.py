@@ -17,8 +17,9 @@ import structlog
 from cctv_images.acquire import FetchCycle, Still
 from cctv_images.choices import AS_IT_CAME, FULL, USUAL, Choices, RenditionSpec
 from cctv_images.clock import SimulatedClock
-from cctv_images.errors import CameraError, ErrorState, StoreError
+from cctv_images.errors import CameraError, ErrorState, ReasonClass, StoreError
 from cctv_images.inventory.camera import Camera
+from cctv_images.process.cards import USUAL_SIZE, Card
 from cctv_images.process.render import Picture, Processed, Rendition
 from cctv_images.publish.store import Publication, Receipt
 from cctv_images.records import Fleet
@@ -54,6 +55,7 @@ class World:
         self.store_up = True
         self.refused_keys: set[str] = set()
         self.events: list[str] = []
+        self.cards: list[Card] = []
         self.fleet = Fleet(self.clock.time())
         self.tools = Tools(
             clock=self.clock,
@@ -94,7 +96,8 @@ class World:
         made = tuple(Rendition(spec, spec.name.encode(), 1, 1, "md5") for spec in others)
         return Processed(Picture(data, 1280, 720, "md5"), made)
 
-    async def renditions(self, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
+    async def renditions(self, card: Card, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
+        self.cards.append(card)
         return tuple(Rendition(spec, b"fallback", 1, 1, "md5") for spec in specs)
 
     async def put(self, camera_id: str, publication: Publication, deadline_s: float, behind: int) -> Receipt:
@@ -183,6 +186,30 @@ async def test_a_failed_cycle_shows_the_fallback_once_and_a_picture_takes_it_awa
     await w.clock.advance(300)
     assert w.public["c0"].kind == "picture"
     assert w.record().state.health is Health.OK
+
+
+async def test_the_fallback_says_why_and_since_when_in_the_size_of_the_last_picture(world) -> None:
+    outcome: dict[str, float | CameraError] = {"now": 1.0}
+    w = world(lambda camera, now: outcome["now"])
+    w.start(spread=0)
+    await w.clock.advance(700)
+    last = w.record().last_picture_at
+    for state in (ErrorState.TIMEOUT, ErrorState.DNS, ErrorState.NOT_AN_IMAGE):
+        outcome["now"] = CameraError(state)
+        await w.clock.advance(300)
+    told = [ReasonClass.NOT_REACHABLE, ReasonClass.NOT_A_PICTURE]
+    assert w.cards == [Card("c0", reason, last, "UTC", (1280, 720)) for reason in told]
+    assert [p.error_state for _, p in w.puts if p.kind == "fallback"] == ["timeout", "not_an_image"]
+
+
+async def test_a_camera_that_never_gave_a_picture_has_none_since_its_first_cycle(world) -> None:
+    w = world(error(ErrorState.AUTH))
+    begun = w.clock.time()
+    w.start(spread=0)
+    await w.clock.advance(700)
+    (card,) = w.cards
+    assert (card.told, card.size) == (ReasonClass.BEING_CHECKED, USUAL_SIZE)
+    assert begun <= card.since <= begun + 5
 
 
 async def test_after_five_failed_cycles_the_task_ends_and_revive_brings_it_back(world) -> None:

@@ -24,7 +24,8 @@ from cctv_images.errors import EX_BAD, EX_OK, CameraError, ConfigError, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.changes import Changes, ReloadRefused, changes
 from cctv_images.inventory.source import InventorySource, InventoryUnavailable, Loaded
-from cctv_images.process import Fallback, Processor, load_fallback
+from cctv_images.last_pictures import LastPictures
+from cctv_images.process import Fallbacks, Processor, load_fallback
 from cctv_images.publish import Publisher, Store, open_store
 from cctv_images.publish.folder import FolderStore
 from cctv_images.records import CameraRecord, Fleet
@@ -40,6 +41,7 @@ from cctv_images.watch.logs import hide_secrets
 from cctv_images.watch.server import WebServer
 from cctv_images.watch.systemd import Heartbeat, notify, service_gate
 from cctv_images.watch.views import Totals, cameras_json, summary_figures
+from cctv_images.wording import ENGLISH
 from cctv_images.worker import CameraWorker, Tools
 
 log = structlog.get_logger()
@@ -125,7 +127,9 @@ class Service:
         self.archive = await open_archiving(settings, clock, self.ledger, self.fleet.archive)
         if self.archive:
             stack.push_async_callback(self.archive.close)
-        fallback = Fallback(load_fallback(settings.fallback_image))
+        own = load_fallback(settings.fallback_image) if settings.fallback_image else None
+        fallback = Fallbacks(own, settings.fallback_text or ENGLISH, self._on_plain_fallback)
+        stack.callback(fallback.close)
         self.store = store = await open_store(settings)
         self.publisher = Publisher(store, clock, on_sick=self._on_sick, on_well=self._on_well)
         stack.push_async_callback(self.publisher.close)
@@ -158,7 +162,10 @@ class Service:
             keep=self.archive.keep if self.archive else None,
             keep_copy=copies.keep if copies else None,
         )
-        self.roster = Roster(self.fleet, self.tools, settings.interval, clock.time() - clock.monotonic())
+        self.pictures = LastPictures(settings.state_dir / "pictures.json", self.fleet, clock)
+        self.roster = Roster(
+            self.fleet, self.tools, settings.interval, clock.time() - clock.monotonic(), self.pictures.restore
+        )
         self.rescue = Rescue(self.fleet, self.gate, self.roster, settings.revive_after)
         self.tools.on_uplink = self.rescue.on_uplink
         self.removals = Removals(
@@ -169,6 +176,7 @@ class Service:
             fallback,
             self.publisher,
             clock,
+            self.pictures,
         )
 
     # --- once, and for ever ---
@@ -192,6 +200,7 @@ class Service:
         turns = [asyncio.create_task(turn(w), name=f"camera:{w.record.camera.camera_id}") for w in workers]
         if turns:
             await asyncio.wait(turns)
+        await self.pictures.save()
         if self.archive:
             await self.archive.drain(ONCE_PATIENCE_S)
         return EX_BAD if self.fleet.put_failures else EX_OK
@@ -239,6 +248,7 @@ class Service:
             await self.roster.drain(DRAIN_S)
             for chore in chores:
                 chore.cancel()
+        await self.pictures.save()
         log.info("service_stopped", published=self.fleet.published.total())
         return EX_OK
 
@@ -251,6 +261,7 @@ class Service:
             "ledger": self.ledger.follow(self.fleet),
             "every second": self._every_second(),
             "debts": self._pay_debts(),
+            "last pictures": self.pictures.run(),
             "heartbeat": Heartbeat(self.fleet, gate).run(),
         } | self._chores_if_wanted()
 
@@ -348,8 +359,7 @@ class Service:
         await self.roster.restart(plan.restarted.values())
         spread = self.settings.startup_spread
         self.roster.start(plan.started.values(), spread if first else min(spread, PACE_S * len(plan.started)))
-        was, now = ({i: c.choices.renditions for i, c in cameras.items()} for cameras in (gone, self.running))
-        await self.removals.update(was, now)
+        await self.removals.update(gone, self.running, None if first else self.clock.time())
         self.debts_due.set()
 
     # --- what operators ask for (watch.control) ---
@@ -452,6 +462,9 @@ class Service:
             if self.fleet.store.ok:
                 await self.roster.pay_debts()
                 await self.removals.work(self.fleet)
+
+    def _on_plain_fallback(self, why: str) -> None:
+        log.error("internal_error", detail=why)
 
     def _on_copies_trouble(self, why: str) -> None:
         log.warning("state_not_saved", detail=f"copies for the page: {why}")

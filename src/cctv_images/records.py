@@ -43,6 +43,10 @@ class CameraRecord:
     expires_at: float | None = None
     etag: str | None = None
     last_picture_at: float | None = None
+    last_size: tuple[int, int] | None = None
+    """Width and height of it."""
+    trouble_since: float | None = None
+    """Epoch seconds of the first failed cycle after it."""
     owed: bool = False
     """A fallback that has not been taken by the store yet."""
     next_due: float | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
@@ -23,11 +23,20 @@ PACE_S = 0.05
 class Roster:
     """Owns the workers and their tasks; the fleet's records are theirs."""
 
-    def __init__(self, fleet: Fleet, tools: Tools, interval_s: float, epoch_offset: float) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        tools: Tools,
+        interval_s: float,
+        epoch_offset: float,
+        restore: Callable[[CameraRecord], None] = lambda record: None,
+    ) -> None:
+        """restore: tells a new record what is known from before the start."""
         self.fleet = fleet
         self.tools = tools
         self.interval_s = interval_s
         self.epoch_offset = epoch_offset
+        self.restore = restore
         self.workers: dict[str, CameraWorker] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._changing = asyncio.Lock()
@@ -45,6 +54,7 @@ class Roster:
         record = self.fleet.cameras.get(camera.camera_id)
         if record is None:
             record = CameraRecord(camera, interval, since=self.tools.clock.time())
+            self.restore(record)
         if set(camera.choices.masks) - set(record.camera.choices.masks):
             record.owed = True  # what is public shows what nobody may see any longer
         record.camera, record.interval_s = camera, interval

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from cctv_images import choices
+from cctv_images import choices, wording
 from cctv_images.acquire.logins import Login
 from cctv_images.config import values
 from cctv_images.config.rules import BACKOFF_CAP_S, complaints
@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     spool_bytes: Annotated[int, integer(1 << 20, 1 << 50)] = 2147483648
     spool_full: Annotated[Literal["newest", "oldest"], choice("newest", "oldest")] = "newest"
     fallback_image: Path | None = None
+    fallback_text: Annotated[tuple[wording.Words, ...] | None, stripped(wording.fallback_text)] = None
     ledger_days: Annotated[int, integer(1, 3660)] = 30
     alert_urls: Annotated[list[SecretStr], read(values.addresses)] = []
     alert_pause: Annotated[float, duration(10, DAY)] = 600.0

@@ -12,8 +12,9 @@ import structlog
 from cctv_images.acquire import FetchCycle, Still
 from cctv_images.choices import FULL, RenditionSpec
 from cctv_images.clock import Clock
-from cctv_images.errors import OUR_NETWORK, CameraError, ErrorState, StoreError
+from cctv_images.errors import OUR_NETWORK, CameraError, ErrorState, ReasonClass, StoreError
 from cctv_images.inventory.camera import Camera
+from cctv_images.process.cards import USUAL_SIZE, Card
 from cctv_images.process.render import Picture, Processed, Rendition
 from cctv_images.publish.store import Publication, Receipt
 from cctv_images.records import CameraRecord, CycleRecord, Fleet
@@ -43,7 +44,7 @@ class Processes(Protocol):
 
 
 class FallsBack(Protocol):
-    async def renditions(self, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]: ...
+    async def renditions(self, card: Card, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]: ...
 
 
 class Publishes(Protocol):
@@ -183,7 +184,8 @@ class CameraWorker:
     async def _pictured(self, processed: Processed, captured_at: float, done: CycleRecord, deadline: float) -> None:
         self._tell_gate(failed=False)
         self._vouched = True
-        self.record.last_picture_at = captured_at
+        picture, self.record.trouble_since = processed.picture, None
+        self.record.last_picture_at, self.record.last_size = captured_at, (picture.width, picture.height)
         self._take(after_picture(self.record.state), done)
         if keep := self.tools.keep:
             keep(self.record.camera.camera_id, self.record.interval_s, self.slot, captured_at, processed.picture)
@@ -194,13 +196,14 @@ class CameraWorker:
             self.log.debug("picture_published", bytes=done.bytes)
 
     async def _failed(self, failure: Failure, done: CycleRecord, deadline: float) -> None:
-        ours = failure.error_state in OUR_NETWORK
+        ours, record = failure.error_state in OUR_NETWORK, self.record
+        record.trouble_since = record.trouble_since or self.tools.clock.time()
         self._tell_gate(failed=ours)
         if ours and self._vouched:
             failure = replace(failure, held=await self._uplink_verdict() is Verdict.HELD)
         if self.tools.gate.suspected_since is None:
             self._vouched = False
-        step = after_failure(self.record.state, failure, self.tools.policy)
+        step = after_failure(record.state, failure, self.tools.policy)
         self._take(step, done)
         self._account(captured=False, reason=UPLINK if failure.held else failure.error_state)
         if step.show is Show.FALLBACK:
@@ -227,10 +230,20 @@ class CameraWorker:
     async def pay_debt(self, deadline: float | None = None) -> None:
         clock, record = self.tools.clock, self.record
         state = record.state.error_state
-        renditions = await self.tools.fallback.renditions(record.camera.choices.renditions)
+        renditions = await self.tools.fallback.renditions(self._card(), record.camera.choices.renditions)
         if not await self._put(renditions, "fallback", clock.time(), deadline or clock.monotonic() + DEBT_TRY_S, state):
             record.owed = False
             self.log.info("fallback_published", health=record.state.health, error_state=state)
+
+    def _card(self) -> Card:
+        record, choices = self.record, self.record.camera.choices
+        return Card(
+            record.camera.name or record.camera.camera_id,
+            record.state.told or ReasonClass.BEING_CHECKED,
+            record.last_picture_at or record.trouble_since,
+            choices.time_zone,
+            record.last_size or USUAL_SIZE,
+        )
 
     async def _put(
         self,

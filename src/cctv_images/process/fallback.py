@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -11,10 +13,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cctv_images.choices import FULL, RenditionSpec
 from cctv_images.errors import CameraError, ConfigError
+from cctv_images.process.cards import LARGEST, Card, draw
 from cctv_images.process.jpeg import START
-from cctv_images.process.render import Order, Rendition, render
+from cctv_images.process.render import Order, Rendition, encoded, fitted, render
 from cctv_images.process.verify import examine
+from cctv_images.wording import Words
 
+PATIENCE_S = 10.0
+"""What a drawing may take, waiting for others included: thousands at once get the plain image."""
 MAX_BYTES = 8_388_608
 MAX_PIXELS = 50_000_000
 
@@ -30,22 +36,54 @@ _SMOOTH = 3
 """Shapes are drawn so many times larger and then shrunk: Pillow's own edges have stairs."""
 
 
-class Fallback:
-    """One picture for all cameras, in every rendition."""
+class Fallbacks:
+    """Drawn for each camera, in a thread; one picture for all where the agency has its own, or where drawing fails.
 
-    def __init__(self, data: bytes) -> None:
-        self._image, self._data = Image.open(BytesIO(data)), data
+    on_trouble(why) is called once for each run of drawings that failed.
+    """
+
+    def __init__(self, own: bytes | None, words: tuple[Words, ...], on_trouble: Callable[[str], None]) -> None:
+        self._draws, self._words, self._on_trouble = own is None, words, on_trouble
+        self._data = own or builtin_fallback()
+        self._image = Image.open(BytesIO(self._data))
         self._image.load()
         self._made = lru_cache(maxsize=64)(self._make)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="fallbacks")
+        self._troubled = False
 
-    async def renditions(self, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
-        """In the order of specs; `full` is the picture as it is."""
+    async def renditions(self, card: Card, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
+        """In the order of specs. Raises nothing."""
+        loop = asyncio.get_running_loop()
+        if self._draws:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    drawn = await loop.run_in_executor(self._thread, drawings, card, self._words, specs)
+            except Exception as exc:  # noqa: BLE001 - whatever a name or a size provokes, people get an image
+                self._tell(exc)
+            else:
+                self._troubled = False
+                return drawn
         return await asyncio.to_thread(self._made, specs)
 
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _tell(self, exc: Exception) -> None:
+        if not self._troubled:
+            self._on_trouble(f"fallbacks are shown without words: {type(exc).__name__}")
+        self._troubled = True
+
     def _make(self, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
+        """`full` is the picture as it is."""
         others = tuple(spec for spec in specs if spec.name != FULL)
         done = render(Order(others=others), self._image, self._image.size, self._data)
         return done.others if others == specs else done.renditions
+
+
+def drawings(card: Card, words: tuple[Words, ...], specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
+    """Each drawn in its own size: letters that are shrunk are not read."""
+    full = fitted(card.size, LARGEST)
+    return tuple(encoded(draw(card, words, fitted(full, spec.box)), spec) for spec in specs)
 
 
 @cache
