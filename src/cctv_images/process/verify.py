@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
 
+import numpy as np
 from PIL import Image
 
 from cctv_images.choices import AS_IT_CAME
@@ -17,7 +18,7 @@ from cctv_images.process.convert import kind_of, pixels_of, to_image
 from cctv_images.process.describe import describe
 from cctv_images.process.jpeg import Jpeg, find_start, read_jpeg
 from cctv_images.process.render import Order, Picture, Processed, Size, encoded, picture, render
-from cctv_images.process.whole import Pixels, first_look
+from cctv_images.process.whole import Pixels, first_look, image_of
 
 AT_ONCE_NS = 25_000_000
 """Pixels × scans, each about a nanosecond: 4K in one scan, or 1080p in ten."""
@@ -99,20 +100,16 @@ class _Job:
             seen()
         if self.foreign:
             return _from_image(upright(to_srgb(self._opened(), self.jpeg.notes.profile), self.turn), self.order)
-        look = self._look(seen)
         if self.at_least is None:
-            return Processed(picture(self.jpeg.data, self.size), look=look)
-        base = self._opened() if callable(seen) else Image.fromarray(seen)
-        del seen  # else two copies of a large picture
+            small = shrunk(self.jpeg.data, "L") if callable(seen) else seen[:, :, 0]
+            return Processed(picture(self.jpeg.data, self.size), look=self._look(small))
+        base = self._opened() if callable(seen) else image_of(seen)
+        look = self._look(reduced(base, base.width * 8 / self.jpeg.frame.width))
         full = None if self.order.changes_full else self.jpeg.data
         return replace(render(self.order, upright(base, self.turn), self.size, full), look=look)
 
-    def _look(self, seen: Pixels | Callable[[], None]) -> Look | None:
-        if not callable(seen) and seen.shape[2] == 1:
-            grey: Pixels | None = seen[:, :, 0]
-        else:
-            small = shrunk(self.jpeg.data, "L") if callable(seen) else Image.fromarray(seen)
-            grey = reduced(small, small.width * 8 / self.jpeg.frame.width) if small else None
+    def _look(self, small: Pixels | Image.Image | None) -> Look | None:
+        grey = None if small is None else np.asarray(small)
         return look_at(grey, partial(shrunk, self.jpeg.data, "RGB"), self.jpeg.grey_step)
 
     def _opened(self) -> Image.Image:

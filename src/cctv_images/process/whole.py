@@ -36,7 +36,7 @@ MAX_SECOND_LOOK = 1_000_000_000
 WIDEST = 65_500
 
 Pixels = NDArray[np.uint8]
-"""Height × width × 1 or 3."""
+"""Height × width × 1, or 4 of which the last means nothing: Pillow takes such pixels as they are."""
 Size = tuple[int, int]
 LeftOver = tuple[int, int]
 """How many bytes were left over the first time that some were, and the marker behind them."""
@@ -69,6 +69,12 @@ def first_look(jpeg: Jpeg, at_least: Size | None = None) -> Pixels | Callable[[]
     return partial(_look_again, jpeg, seen[1])
 
 
+def image_of(pixels: Pixels) -> Image.Image:
+    """Of the same memory; what the first look gave in colour."""
+    height, width, _ = pixels.shape
+    return Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1)
+
+
 def _look_again(jpeg: Jpeg, marker: int) -> None:
     for scan in jpeg.scans:
         _check_restarts(scan)
@@ -87,7 +93,7 @@ def _decode(scans: Sequence[Scan], at_least: Size | None = None) -> Pixels | Lef
     width, height = at_least or (1, 1)
     try:
         pixels: Pixels = simplejpeg.decode_jpeg(
-            _view(scans), "RGB" if at_least else "GRAY", min_height=height, min_width=width, strict=True
+            _view(scans), "RGBX" if at_least else "GRAY", min_height=height, min_width=width, strict=True
         )
         return pixels
     except ValueError as err:
