@@ -2,6 +2,7 @@
 
     python benchmarks/fleet.py                                   1,000 cameras at 5 s: 200 cycles a second
     python benchmarks/fleet.py --hostile 300                     300 of them drip, stall, flood, lie, reset, refuse
+    python benchmarks/fleet.py --renditions full,thumb:640x360   a thumbnail of each picture as well
     python benchmarks/fleet.py --cameras 10000 --interval 60
 
 The service is `cctv-images run` with its page on, in a process of its own with the unit's memory settings; cameras of
@@ -75,6 +76,7 @@ def settings(args: argparse.Namespace, folder: Path, zoo: int, sink: int, page: 
         "CCTV_FAILURE_LIMIT": "0",  # hostile cameras stay
         "CCTV_REFUSAL_LIMIT": "1000000",
         "CCTV_LISTEN": f"127.0.0.1:{page}",
+        "CCTV_RENDITIONS": args.renditions,
     }
 
 
@@ -163,6 +165,7 @@ def main() -> int:
     parser.add_argument("--cameras", type=int, default=1000)
     parser.add_argument("--interval", type=float, default=5.0)
     parser.add_argument("--hostile", type=int, default=0)
+    parser.add_argument("--renditions", default="full")
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--lateness", type=float, default=0.25, help="seconds, 99th percentile")
     parser.add_argument("--memory", type=float, default=200.0, help="MiB of RSS")
