@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from program import Program
+from s3 import Weed
 from structlog.testing import capture_logs
 
 from cctv_images.clock import SimulatedClock
@@ -370,7 +371,9 @@ async def test_verify_says_that_a_day_adds_up_or_names_the_gaps(program: Program
     assert left(tmp_path, Verified).gaps == 3
 
 
-async def test_verify_without_an_archive_or_with_one_that_is_away(program: Program, path: Path, tmp_path: Path) -> None:
+async def test_verify_without_an_archive_or_with_one_that_is_away(
+    program: Program, path: Path, tmp_path: Path, weed: Weed
+) -> None:
     ledger_with(path, {"a": 300}, END + 7200, BEGIN - 7200)
     with sqlite3.connect(path) as db:
         db.execute("UPDATE slot SET kept = 1, copy = NULL")
@@ -381,16 +384,10 @@ async def test_verify_without_an_archive_or_with_one_that_is_away(program: Progr
         0,
         "0 archived + 288 with a reason (not_chosen 288). CCTV_ARCHIVE is not set: nothing is kept.\n",
     )
-    away = "s3://bucket/kept"
-    done = await program(
-        *day,
-        CCTV_ARCHIVE=away,
-        AWS_ENDPOINT_URL_S3="http://127.0.0.1:9",
-        AWS_ACCESS_KEY_ID="a",
-        AWS_SECRET_ACCESS_KEY="b",
-    )
+    env = {"AWS_ENDPOINT_URL_S3": weed.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest"}
+    done = await program(*day, CCTV_ARCHIVE="s3://no-such-bucket/kept", **env)
     assert done.code == 1
-    assert "the archive s3://bucket/kept cannot be looked at: unreachable" in done.err
+    assert "the archive s3://no-such-bucket/kept cannot be looked at: no_bucket" in done.err
     assert left(tmp_path, Verified).error
     assert (await program("ledger", "verify")).code == 2
 

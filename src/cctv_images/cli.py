@@ -107,6 +107,11 @@ def _ledger(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--csv", action="store_true", help="print comma-separated values instead of a table")
 
 
+def _retention(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+    parser.add_argument("--force", action="store_true", help="all that is due, not only the two oldest days")
+
+
 def _day(text: str) -> date:
     today = datetime.now(UTC).date()
     named = {"today": today, "yesterday": today - timedelta(days=1)}
@@ -229,6 +234,16 @@ COMMANDS = (
         "cctv-images ledger --csv > slots.csv\ncctv-images ledger verify --date yesterday",
         "there is no ledger, or it knows no such camera; verify: gaps, or it could not look",
         _ledger,
+    ),
+    Command(
+        "retention",
+        "removes archive copies that have had their day",
+        "Deletes copies older than CCTV_ARCHIVE_DAYS, and the oldest while the archive holds more than "
+        "CCTV_ARCHIVE_BYTES. Nothing is deleted unless the whole archive could be listed, nothing after any error, and "
+        "nothing that is not named exactly like a copy. Without --force no more than the two oldest days go at once.",
+        "cctv-images retention --dry-run\ncctv-images retention",
+        "the archive could not be listed or did not delete, or more is due than goes at once",
+        _retention,
     ),
     Command(
         "simulate",

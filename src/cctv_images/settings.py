@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     archive_cameras: Annotated[frozenset[str], stripped(values.words)] = frozenset()
     archive_every: Annotated[int, integer(1, 100_000)] = 1
     archive_days: Annotated[int, integer(0, 36_500)] = 0
+    archive_bytes: Annotated[int, integer(0, 1 << 60)] = 0
     archive_rate: Annotated[int, integer(1, 10_000)] = 50
     archive_connections: Annotated[int, integer(1, 64)] = 4
     spool_bytes: Annotated[int, integer(1 << 20, 1 << 50)] = 2147483648

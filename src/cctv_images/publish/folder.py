@@ -115,6 +115,12 @@ class FolderStore:
         with Wanted() as wanted:
             await self._in_thread(lambda: self._remove(path, wanted))
 
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """Folders that become empty go, too."""
+        paths = [self._path(key) for key in keys]
+        with Wanted() as wanted:
+            await self._in_thread(lambda: self._remove_all(paths, wanted), LIST_S)
+
     async def canary(self, key: str, *, archive: bool = False) -> Sequence[Lack]:
         folder = self._path(key).parent
         read, write = f"read permission in {folder}", f"write permission in {folder}"
@@ -182,6 +188,15 @@ class FolderStore:
         with self._changing:
             wanted.check()
             os.replace(temporary, path)
+
+    def _remove_all(self, paths: Sequence[Path], wanted: Wanted) -> None:
+        for path in paths:
+            self._remove(path, wanted)
+        for folder in {path.parent for path in paths}:
+            with suppress(OSError):  # not empty, or gone
+                while folder != self.root:
+                    folder.rmdir()
+                    folder = folder.parent
 
     def _remove(self, path: Path, wanted: Wanted) -> None:
         with self._changing:

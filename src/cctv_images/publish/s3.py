@@ -12,6 +12,7 @@ from cctv_images.clock import Clock, RealClock, iso
 from cctv_images.errors import StoreError, plain
 from cctv_images.publish.canary import try_out
 from cctv_images.publish.options import AwsSettings, S3Options
+from cctv_images.publish.s3_deletion import AT_ONCE, UNKNOWN_HERE, deletion, prove_deleted
 from cctv_images.publish.s3_errors import store_error
 from cctv_images.publish.s3_listing import MAX_PAGE, Page, asked, read_page
 from cctv_images.publish.s3_wire import Answer, Wire
@@ -150,6 +151,19 @@ class S3Store:
         answer = await self._wire.request("DELETE", self._prefix + key)
         if answer.status not in (200, 204):
             raise self._error(answer)
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        for begin in range(0, len(keys), AT_ONCE):
+            some = [self._prefix + key for key in keys[begin : begin + AT_ONCE]]
+            headers, body = deletion(some)
+            answer = await self._wire.request("POST", "", headers, body, MAX_PAGE, query={"delete": ""})
+            if answer.status == 200:
+                prove_deleted(answer, some)
+            elif answer.status in UNKNOWN_HERE:
+                for key in keys[begin : begin + AT_ONCE]:
+                    await self.delete(key)
+            else:
+                raise self._error(answer)
 
     async def canary(self, key: str, *, archive: bool = False) -> Sequence[Lack]:
         bucket = f"arn:aws:s3:::{self._bucket}"

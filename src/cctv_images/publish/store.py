@@ -109,6 +109,9 @@ class Store(Protocol):
 
     async def delete(self, key: str) -> None: ...
 
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """Returns only when each of them is gone, or was not there. After an error some may be."""
+
     async def canary(self, key: str, *, archive: bool = False) -> Sequence[Lack]:
         """Writes, reads back, compares and deletes `key`; never raises StoreError. archive: as something that is
         kept, not shown: without expiry, and proven by a look without reading; finds out about `exclusive`."""
