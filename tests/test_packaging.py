@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cctv_images import __version__
+from cctv_images.cli import build_parser
 from cctv_images.settings import HIDDEN, NAMES
 
 ROOT = Path(__file__).parent.parent
@@ -176,6 +177,22 @@ def test_systemd_finds_no_fault_in_the_unit_and_little_exposure(tmp_path: Path) 
         done = subprocess.run(["systemd-analyze", *command, here], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "cctv-images.service:" not in done.stderr
+
+
+@needs("systemd-analyze")
+@pytest.mark.parametrize("nightly", ["verify", "retention"])
+def test_nightly_units_are_without_fault_and_run_commands_that_there_are(nightly: str, tmp_path: Path) -> None:
+    paths = [tmp_path / f"cctv-images-{nightly}.{kind}" for kind in ("service", "timer")]
+    for path in paths:
+        text = (SYSTEMD / path.name).read_text()
+        path.write_text(re.sub(r"^(ExecStart=).*", r"\1/bin/true", text, flags=re.MULTILINE))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    (command,) = unit(f"cctv-images-{nightly}.service")["ExecStart"]
+    parser, _ = build_parser()
+    assert parser.parse_args(command.split()[1:]).command in ("ledger", "retention")
+    (when,) = unit(f"cctv-images-{nightly}.timer")["OnCalendar"]
+    subprocess.run(["systemd-analyze", "calendar", when], check=True, capture_output=True, timeout=60)
 
 
 @pytest.mark.parametrize("script", ["systemd/install", "systemd/cctv", "requirements/update", ".ci/run"])
