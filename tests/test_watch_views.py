@@ -10,6 +10,7 @@ from cctv_images.errors import ErrorState, ReasonClass
 from cctv_images.inventory.camera import Camera
 from cctv_images.records import CameraRecord, CycleRecord, Fleet
 from cctv_images.states import CameraState, Health
+from cctv_images.suspicion import Reason, Suspect
 from cctv_images.watch.metrics import metrics_text
 from cctv_images.watch.views import (
     Totals,
@@ -190,3 +191,35 @@ def test_a_scrape_of_a_thousand_cameras_does_not_hold_up_the_loop() -> None:
         metrics_text(shown)
         taken.append(time.thread_time() - began)
     assert min(taken) < 0.02
+
+
+def suspects() -> Fleet:
+    return fleet(
+        record("1", suspect=Suspect(Reason.FROZEN, NOW - 1800)),
+        record("2", suspect=Suspect(Reason.DUPLICATE, NOW - 900, "3")),
+        record("3"),
+    )
+
+
+def test_a_suspect_camera_is_told_beside_its_health() -> None:
+    told = camera_json(suspects().cameras["2"], NOW, MONOTONIC)
+    assert told["health"] == "ok"
+    assert told["suspect"] == {
+        "reason": "duplicate",
+        "detail": "the same view as camera 3",
+        "since": "2023-11-14T21:58:20Z",
+        "same_as": "3",
+    }
+    assert camera_json(record(), NOW, MONOTONIC)["suspect"] is None
+    assert cameras_json(suspects(), NOW, MONOTONIC)["fleet"]["suspects"] == {"blank": 0, "frozen": 1, "duplicate": 1}
+
+
+def test_metrics_name_who_is_suspect_and_for_what() -> None:
+    found = {family.name: family.samples for family in text_string_to_metric_families(metrics_text(suspects()))}
+    assert {s.labels["reason"]: s.value for s in found["cctv_images_suspects"]} == {
+        "blank": 0,
+        "frozen": 1,
+        "duplicate": 1,
+    }
+    named = [(s.labels["camera_id"], s.labels["reason"]) for s in found["cctv_images_camera_suspect"]]
+    assert named == [("1", "frozen"), ("2", "duplicate")]

@@ -11,8 +11,10 @@ from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from cctv_images.acquire import FetchCycle, Still
 from cctv_images.choices import AS_IT_CAME, FULL, USUAL, Choices, RenditionSpec
@@ -20,12 +22,14 @@ from cctv_images.clock import SimulatedClock
 from cctv_images.errors import CameraError, ErrorState, ReasonClass, StoreError
 from cctv_images.inventory.camera import Camera
 from cctv_images.process.cards import USUAL_SIZE, Card
+from cctv_images.process.content import SCENE, Look
 from cctv_images.process.render import Picture, Processed, Rendition
 from cctv_images.publish.store import Publication, Receipt
 from cctv_images.records import Fleet
 from cctv_images.rescue import Rescue
 from cctv_images.roster import Roster
 from cctv_images.states import Health, Policy
+from cctv_images.suspicion import Reason
 from cctv_images.uplink import UplinkGate
 from cctv_images.worker import Tools
 
@@ -56,6 +60,7 @@ class World:
         self.refused_keys: set[str] = set()
         self.events: list[str] = []
         self.cards: list[Card] = []
+        self.looks: dict[str, Callable[[], Look]] = {}
         self.fleet = Fleet(self.clock.time())
         self.tools = Tools(
             clock=self.clock,
@@ -94,7 +99,7 @@ class World:
     async def process(self, data: bytes, camera: Camera, captured_at: float) -> Processed:
         others = [spec for spec in camera.choices.renditions if spec.name != FULL]
         made = tuple(Rendition(spec, spec.name.encode(), 1, 1, "md5") for spec in others)
-        return Processed(Picture(data, 1280, 720, "md5"), made)
+        return Processed(Picture(data, 1280, 720, "md5"), made, self.looks.get(camera.camera_id, lambda: None)())
 
     async def renditions(self, card: Card, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
         self.cards.append(card)
@@ -533,3 +538,100 @@ async def test_the_fallback_takes_the_place_of_every_rendition_or_is_owed(world)
         ("image/tiny/c0.webp", "fallback", "timeout"),
         ("image/c0.jpg", "fallback", "timeout"),
     ]
+
+
+# --- pictures that are not to be believed ---
+
+
+def flat() -> Look:
+    return Look(1.0, True, False, False, np.full((18, 32), 90 * 256, np.uint16), None)
+
+
+def alive() -> Look:
+    return replace(flat(), plain=0.4, empty=False, tiles=np.random.randint(9000, 50_000, (18, 32)).astype(np.uint16))
+
+
+def stuck() -> Look:
+    return replace(flat(), plain=0.4, empty=False)
+
+
+def marks(logs: list[dict]) -> list[tuple[str, str]]:
+    """Events of suspicions and of health, with their reasons."""
+    return [
+        (entry["event"], str(entry.get("reason") or entry.get("error_state")))
+        for entry in logs
+        if entry["event"].startswith("camera_")
+    ]
+
+
+@pytest.fixture
+def logs() -> Iterator[list[dict]]:
+    structlog.reset_defaults()
+    with capture_logs() as found:
+        yield found
+
+
+async def test_a_suspicion_is_a_mark_beside_the_health_and_told_once_when_it_comes_and_when_it_goes(
+    world, logs
+) -> None:
+    w = world(well)
+    w.looks["c0"] = flat
+    w.start(spread=0)
+    await w.clock.advance(3000)
+    assert w.record().suspect.reason is Reason.BLANK
+    assert w.record().state.health is Health.OK
+    assert w.public["c0"].kind == "picture"
+    w.looks["c0"] = alive
+    await w.clock.advance(3000)
+    assert w.record().suspect is None
+    assert marks(logs) == [("camera_suspect", "blank"), ("camera_believed", "blank")]
+
+
+@pytest.mark.parametrize(
+    ("look", "state", "told"), [(flat, "blank", "not_a_picture"), (stuck, "frozen", "being_checked")]
+)
+async def test_where_it_is_asked_for_blank_and_frozen_are_failures(logs, world, look, state: str, told: str) -> None:
+    w = world(well, policy=Policy(failure_limit=0), attempts=3)
+    w.tools.doubts.fails = True
+    w.looks["c0"] = look
+    w.start(spread=0)
+    await w.clock.advance(4000)
+    assert w.record().state.error_state == state
+    assert w.record().suspect is None
+    assert (w.public["c0"].kind, w.public["c0"].error_state) == ("fallback", state)
+    assert [card.told for card in w.cards] == [told]
+    assert w.cards[0].since == pytest.approx(w.puts[0][1].captured_at)
+    assert w.record().cycles[-1].attempts == 1
+    w.looks["c0"] = alive
+    await w.clock.advance(900)
+    assert w.public["c0"].kind == "picture"
+    assert marks(logs) == [("camera_failing", state), ("camera_recovered", "None")]
+
+
+async def test_one_view_under_two_ids_is_flagged_also_where_the_rest_fails(world) -> None:
+    w = world(well)
+    w.tools.doubts.fails = True
+    scene = np.random.default_rng(1).normal(size=SCENE).astype(np.float32)
+    for camera_id in ("c0", "c1"):
+        w.looks[camera_id] = lambda: replace(alive(), scene=scene / np.linalg.norm(scene))
+    w.start(3)
+    await w.clock.advance(2000)
+    assert {i: r.suspect.twin for i, r in w.fleet.cameras.items() if r.suspect} == {"c0": "c1", "c1": "c0"}
+    assert {p.kind for p in w.public.values()} == {"picture"}
+    await w.roster.remove(["c1"])
+    await w.clock.advance(1000)
+    assert w.record().suspect is None
+
+
+async def test_a_changed_row_and_a_pause_begin_with_a_clean_slate(world) -> None:
+    w = world(well)
+    w.looks["c0"] = flat
+    w.start(spread=0)
+    await w.clock.advance(1000)
+    assert w.record().suspect
+    await w.roster.restart([w.record().camera])
+    assert w.record().suspect is None
+    await w.clock.advance(1500)
+    assert w.record().suspect
+    await w.roster.pause({"c0": replace(w.record().camera, enabled=False)})
+    assert w.record().suspect is None

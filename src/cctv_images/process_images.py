@@ -20,6 +20,7 @@ from cctv_images import __version__, parts
 from cctv_images.acquire.logins import Login
 from cctv_images.archiving import open_archiving, prove_archive, prove_store, reopen_store
 from cctv_images.clock import RealClock
+from cctv_images.doubts import Doubts
 from cctv_images.errors import EX_BAD, EX_OK, CameraError, ConfigError, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.changes import Changes, ReloadRefused, changes
@@ -159,6 +160,7 @@ class Service:
             backoff_s=settings.backoff,
             timeout_s=settings.timeout,
             account=self.ledger,
+            doubts=Doubts(settings.frozen_after, settings.content_action == "fallback"),
             keep=self.archive.keep if self.archive else None,
             keep_copy=copies.keep if copies else None,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cctv_images.errors import ErrorState
 from cctv_images.inventory.camera import Camera
 from cctv_images.states import CameraState
+from cctv_images.suspicion import Suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class CameraRecord:
     """Width and height of it."""
     trouble_since: float | None = None
     """Epoch seconds of the first failed cycle after it."""
+    suspect: Suspect | None = None
+    """The mark beside the health: there are pictures, and they are not to be believed."""
     owed: bool = False
     """A fallback that has not been taken by the store yet."""
     next_due: float | None = None

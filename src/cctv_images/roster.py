@@ -57,7 +57,7 @@ class Roster:
             self.restore(record)
         if set(camera.choices.masks) - set(record.camera.choices.masks):
             record.owed = True  # what is public shows what nobody may see any longer
-        record.camera, record.interval_s = camera, interval
+        record.camera, record.interval_s, record.suspect = camera, interval, None
         if record.state.health is Health.PAUSED:
             record.state = CameraState(told=ReasonClass.SWITCHED_OFF if record.kind == "fallback" else None)
         self.fleet.cameras[camera.camera_id] = record
@@ -103,6 +103,8 @@ class Roster:
                 if record.state.health is not Health.PAUSED:
                     record.since = self.tools.clock.time()
                 record.camera, record.state, record.next_due = camera, CameraState(Health.PAUSED), None
+                self.tools.doubts.likenesses.forget(camera_id)
+                record.suspect = None
                 record.owed = False  # what is shown from now on is CCTV_REMOVED's matter
 
     async def remove(self, camera_ids: Iterable[str]) -> None:
@@ -112,6 +114,7 @@ class Roster:
             for camera_id in gone:
                 self.workers.pop(camera_id, None)
                 self.fleet.cameras.pop(camera_id, None)
+                self.tools.doubts.likenesses.forget(camera_id)
 
     def disabled(self) -> list[CameraRecord]:
         return [r for r in self.fleet.cameras.values() if r.state.health is Health.DISABLED]

@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     uplink_hold: Annotated[float, duration(0, DAY)] = 900.0
     max_image_bytes: Annotated[int, integer(1024, 96 << 20)] = 8388608
     max_image_pixels: Annotated[int, integer(1024, 400_000_000)] = 50_000_000
+    content_action: Annotated[Literal["flag", "fallback"], choice("flag", "fallback")] = "flag"
+    frozen_after: Annotated[int, integer(2, 100_000)] = 6
     renditions: Annotated[tuple[choices.RenditionSpec, ...], stripped(choices.renditions)] = (choices.AS_IT_CAME,)
     masks: Path | None = None
     stamp: Annotated[str, stripped(choices.stamp)] = ""

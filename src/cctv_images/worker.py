@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
@@ -12,9 +12,11 @@ import structlog
 from cctv_images.acquire import FetchCycle, Still
 from cctv_images.choices import FULL, RenditionSpec
 from cctv_images.clock import Clock
+from cctv_images.doubts import Doubts
 from cctv_images.errors import OUR_NETWORK, CameraError, ErrorState, ReasonClass, StoreError
 from cctv_images.inventory.camera import Camera
 from cctv_images.process.cards import USUAL_SIZE, Card
+from cctv_images.process.content import Look
 from cctv_images.process.render import Picture, Processed, Rendition
 from cctv_images.publish.store import Publication, Receipt
 from cctv_images.records import CameraRecord, CycleRecord, Fleet
@@ -77,6 +79,7 @@ class Tools:
     backoff_s: float
     timeout_s: float
     account: Accounts | None = None
+    doubts: Doubts = field(default_factory=Doubts)
     keep: Callable[[str, float, float, float, Picture], None] | None = None
     """Called with camera_id, interval_s, slot, captured_at and each verified picture, where there is an archive."""
     on_uplink: Callable[[str], None] = lambda event: None
@@ -94,6 +97,7 @@ class CameraWorker:
         self.log = log.bind(camera_id=record.camera.camera_id, model=record.camera.model or record.camera.recipe)
         self._vouched = False
         """The camera gave a picture in its last cycle that counted: its results speak for our network."""
+        self._suspicion = tools.doubts.begin(record.camera)
         self._overran = False
         self.last_turn = False
         """Set to end the task when the cycle under way is over."""
@@ -169,10 +173,27 @@ class CameraWorker:
         self.record.lenient = still.lenient
         try:
             processed = await self.tools.processor.process(still.data, self.record.camera, still.captured_at)
+            self._doubt(processed.look, still.captured_at)
             return processed, still.captured_at
         except CameraError as error:
             del still
             raise error.with_traceback(None) from None
+
+    def _doubt(self, look: Look | None, captured_at: float) -> None:
+        """Sets or takes away the mark. Raises CameraError where what is blank or frozen is a failure."""
+        record, doubts, now = self.record, self.tools.doubts, self.tools.clock.monotonic()
+        if look is None:
+            return
+        camera_id, was = record.camera.camera_id, record.suspect
+        suspect = doubts.judge(self._suspicion, camera_id, look, captured_at, now, record.interval_s)
+        if suspect and (error := doubts.failure(suspect)):
+            record.suspect, record.last_picture_at = None, suspect.since
+            raise error
+        record.suspect = suspect
+        if suspect and (was is None or (was.reason, was.twin) != (suspect.reason, suspect.twin)):
+            self.log.warning("camera_suspect", reason=suspect.reason, detail=suspect.detail)
+        elif was and suspect is None:
+            self.log.info("camera_believed", reason=was.reason, detail=was.detail)
 
     def _pause(self, error: CameraError, attempts: int) -> float:
         pause: float = min(self.tools.backoff_s * 2 ** min(attempts - 1, 10), BACKOFF_CAP_S)

@@ -92,9 +92,13 @@ def _cells(camera: dict[str, Any], now: str | None) -> list[Text]:
     shown = [
         *(camera.get("id"), health, camera.get("error_state"), _age(camera.get("since"), now)),
         f"{picture} ago" if picture else "never",
-        *(camera.get("failures") or "", camera.get("name"), camera.get("detail")),
+        *(camera.get("failures") or "", camera.get("name"), camera.get("detail") or _doubt(camera.get("suspect"))),
     ]
     return [Text(plain(cell or ""), STYLES.get(health, "") if i == 1 else "") for i, cell in enumerate(shown)]
+
+
+def _doubt(suspect: dict[str, Any] | None) -> str:
+    return f"suspect, {suspect.get('reason')}: {suspect.get('detail')}" if suspect else ""
 
 
 def _age(moment: str | None, now: str | None) -> str:

@@ -15,6 +15,8 @@ EVENTS: dict[str, str] = {
     "camera_disabled": "too many failed or refused cycles in a row; the camera is no longer asked",
     "camera_recovered": "a picture after trouble",
     "camera_revived": "a disabled camera is asked again",
+    "camera_suspect": "its pictures are blank, frozen, or another camera's; they are published all the same",
+    "camera_believed": "the suspicion is over",
     "slots_skipped": "a cycle took longer than its interval; so many slots were left out",
     "credential_refused": "a camera refused a login; no more than two are offered in any hour",
     "fallback_published": "the fallback stands in a camera's place",

@@ -14,7 +14,7 @@ from cctv_images import __version__
 from cctv_images.errors import ErrorState
 from cctv_images.records import ArchiveRecord, Fleet
 from cctv_images.states import Health
-from cctv_images.watch.views import health_counts, percentile
+from cctv_images.watch.views import health_counts, percentile, suspect_counts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -35,6 +35,8 @@ def metrics_text(fleet: Fleet) -> str:
 def _fleet_series(fleet: Fleet) -> Iterator[str]:
     yield _series("build_info", "gauge", "Always 1.", [({"version": __version__, "settings": fleet.fingerprint}, 1)])
     yield _series("cameras", "gauge", "Cameras by health.", _labelled("health", health_counts(fleet)))
+    doubted = "Cameras whose pictures are not to be believed, by reason."
+    yield _series("suspects", "gauge", doubted, _labelled("reason", suspect_counts(fleet)))
     yield _single("cycles_total", "counter", "Cycles that are over.", fleet.cycles_total)
     kinds = {kind: fleet.published[kind] for kind in ("picture", "fallback")}
     yield _series("published_total", "counter", "Objects that the store has taken.", _labelled("kind", kinds))
@@ -80,6 +82,13 @@ def _camera_series(fleet: Fleet) -> Iterator[str]:
     """Ids need no escaping: the inventory lets only letters, digits, dot, underscore and hyphen in."""
     up = [f'cctv_images_camera_up{{camera_id="{i}"}} {r.state.health is Health.OK:d}' for i, r in fleet.cameras.items()]
     yield _block("camera_up", "gauge", "1 while the camera's last cycle gave a picture.", up)
+    doubted = [
+        f'cctv_images_camera_suspect{{camera_id="{i}",reason="{r.suspect.reason}"}} 1'
+        for i, r in fleet.cameras.items()
+        if r.suspect
+    ]
+    help_text = "1 for each camera whose pictures are not to be believed, and why."
+    yield _block("camera_suspect", "gauge", help_text, doubted)
     taken = [
         f'cctv_images_camera_last_picture_timestamp_seconds{{camera_id="{i}"}} {r.last_picture_at:.3f}'
         for i, r in fleet.cameras.items()

@@ -14,6 +14,7 @@ from typing import Any
 from cctv_images.clock import iso
 from cctv_images.records import ArchiveRecord, CameraRecord, CycleRecord, Fleet
 from cctv_images.states import Health
+from cctv_images.suspicion import Reason, Suspect
 
 OVERDUE_S = 60.0
 """A due slot may be late by so much before the service is called unwell."""
@@ -41,6 +42,7 @@ def camera_brief(record: CameraRecord, now: float, monotonic_now: float) -> dict
         "meaning": state.error_state.meaning.means if state.error_state else None,
         "remedy": state.error_state.meaning.remedy if state.error_state else None,
         "detail": state.detail,
+        "suspect": _suspect(record.suspect),
         "kind": record.kind,
         "captured_at": _iso(record.captured_at),
         "expires": _iso(record.expires_at),
@@ -52,6 +54,17 @@ def camera_brief(record: CameraRecord, now: float, monotonic_now: float) -> dict
         "interval_s": record.interval_s,
         "fallback_owed": record.owed,
         "slots_skipped": record.skipped,
+    }
+
+
+def _suspect(suspect: Suspect | None) -> dict[str, Any] | None:
+    if suspect is None:
+        return None
+    return {
+        "reason": suspect.reason.value,
+        "detail": suspect.detail,
+        "since": iso(suspect.since),
+        "same_as": suspect.twin,
     }
 
 
@@ -93,6 +106,7 @@ def fleet_json(fleet: Fleet, now: float, monotonic_now: float) -> dict[str, Any]
         "verdict": reason,
         "cameras": len(fleet.cameras),
         "health": health_counts(fleet),
+        "suspects": suspect_counts(fleet),
         "store": {
             "ok": store.ok,
             "reason": store.reason,
@@ -133,6 +147,12 @@ def health_counts(fleet: Fleet) -> dict[str, int]:
     """How many cameras are in each health; every health is named, also with 0."""
     counts = Counter(record.state.health for record in fleet.cameras.values())
     return {health.value: counts[health] for health in Health}
+
+
+def suspect_counts(fleet: Fleet) -> dict[str, int]:
+    """How many cameras are suspect for each reason; every reason is named, also with 0."""
+    counts = Counter(record.suspect.reason for record in fleet.cameras.values() if record.suspect)
+    return {reason.value: counts[reason] for reason in Reason}
 
 
 def overdue(fleet: Fleet, monotonic_now: float) -> Iterator[tuple[str, float]]:

@@ -5,7 +5,7 @@
 const REFRESH_MS = 15_000;
 const AGES_MS = 5_000;
 const ANSWER_MS = 12_000;
-const HEALTHS = ["ok", "failing", "disabled", "new", "paused"];
+const HEALTHS = ["ok", "suspect", "failing", "disabled", "new", "paused"]; // suspect: a mark beside the health
 
 const byId = (id) => document.getElementById(id);
 const cards = new Map(); // camera id -> {element, camera, told}
@@ -87,6 +87,10 @@ function updateCard(card) {
   title.title = camera.name || camera.id;
   setText(element.querySelector(".id"), [camera.id, camera.model].filter(Boolean).join(" · "));
   setText(element.querySelector(".badge"), camera.health);
+  const doubt = element.querySelector(".doubt");
+  doubt.hidden = !camera.suspect;
+  setText(doubt.querySelector("strong"), camera.suspect ? `suspect, ${camera.suspect.reason}` : "");
+  setText(doubt.querySelector(".meaning"), camera.suspect ? camera.suspect.detail : "");
   const why = element.querySelector(".why");
   why.hidden = !camera.error_state;
   setText(why.querySelector("strong"), camera.error_state || "");
@@ -124,7 +128,9 @@ function updateGrid(cameras) {
 }
 
 function matches(camera, words) {
-  const text = [camera.name, camera.id, camera.model, camera.health, camera.error_state, camera.detail].join(" ").toLowerCase();
+  const { name, id, model, health, error_state, detail, suspect } = camera;
+  const doubt = suspect ? `suspect ${suspect.reason} ${suspect.detail}` : "";
+  const text = [name, id, model, health, error_state, detail, doubt].join(" ").toLowerCase();
   return words.every((word) => text.includes(word));
 }
 
@@ -133,7 +139,8 @@ function applyFilter() {
   const words = (wanted.get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
   for (const { element, camera } of cards.values()) {
-    const hit = (!health || camera.health === health) && matches(camera, words);
+    const chosen = !health || (health === "suspect" ? camera.suspect !== null : camera.health === health);
+    const hit = chosen && matches(camera, words);
     if (element.hidden === hit) element.hidden = !hit;
     shown += hit;
   }
@@ -151,7 +158,7 @@ function want(key, value) {
 }
 
 function updateChips() {
-  const counts = fleet ? fleet.health : {};
+  const counts = fleet ? { ...fleet.health, suspect: Object.values(fleet.suspects).reduce((sum, n) => sum + n, 0) } : {};
   const chosen = wanted.get("health") || "";
   for (const chip of byId("chips").children) {
     const health = chip.dataset.health;
