@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +13,11 @@ import structlog
 
 from cctv_images.clock import Clock
 from cctv_images.errors import ConfigError, StoreError
-from cctv_images.publish import Store, open_archive
+from cctv_images.neighbours import Neighbours
+from cctv_images.publish import Publisher, Store, open_archive
 from cctv_images.publish.store import Lack
 from cctv_images.records import ArchiveRecord
-from cctv_images.retain.archive import Archive
+from cctv_images.retain.archive import OURS, Archive
 from cctv_images.retain.ledger import Ledger
 from cctv_images.retain.spool import Spool
 from cctv_images.retain.spool_home import is_known, orphans_mistake
@@ -25,8 +27,6 @@ log = structlog.get_logger()
 
 PROVE_S = 10.0
 """What a canary may take; longer is an outage."""
-OURS = ".cctv-images"
-"""What is not a copy lies below this in the archive: no camera's id begins with a dot."""
 
 
 def spool_folder(settings: Settings) -> Path:
@@ -68,32 +68,44 @@ async def reopen_store(settings: Settings, clock: Clock) -> Store:
     return await open_archive(settings, known=is_known(spool_folder(settings), settings.archive), clock=clock)
 
 
-class Proof(NamedTuple):
+async def prove(
+    settings: Settings, store: Store, publisher: Publisher, archive: Archive | None, neighbours: Neighbours | None
+) -> None:
+    """Whether store and archive are what the settings say, by canaries; and what other nodes say.
+
+    Raises ConfigError for what a person has to mend, with the variable's name; an outage is told and waited for.
+    """
+    token = secrets.token_hex(4)
+    key = settings.key.format(camera_id=f"cctv-images-canary-{token}")
+    canaries = [_canary(store.canary(key), f"CCTV_STORE = {settings.store}")]
+    if archive:
+        name = f"CCTV_ARCHIVE = {settings.archive}"
+        canaries.append(_canary(archive.store.canary(f"{OURS}/canary-{token}", archive=True), name))
+    stores, *archives = await asyncio.gather(*canaries)
+    if mistakes := [sentence for proof in (stores, *archives) for sentence in proof.mistakes]:
+        raise ConfigError(mistakes)
+    if stores.outage:
+        publisher.suspect(stores.outage)
+    if archive and archives[0].outage:
+        archive.suspect(archives[0].outage)
+    elif neighbours:
+        with suppress(StoreError):  # looked at again beside the cycles
+            await neighbours.look()
+
+
+class _Proof(NamedTuple):
     mistakes: list[str]
-    """Sentences that name the variable."""
     outage: StoreError | None
 
 
-async def prove_store(settings: Settings, store: Store) -> Proof:
-    """Puts a canary where pictures are published."""
-    key = settings.key.format(camera_id=f"cctv-images-canary-{secrets.token_hex(4)}")
-    return await _prove(store, key, f"CCTV_STORE = {settings.store}", archive=False)
-
-
-async def prove_archive(settings: Settings, store: Store) -> Proof:
-    key = f"{OURS}/canary-{secrets.token_hex(4)}"
-    return await _prove(store, key, f"CCTV_ARCHIVE = {settings.archive}", archive=True)
-
-
-async def _prove(store: Store, key: str, name: str, *, archive: bool) -> Proof:
+async def _canary(canary: Awaitable[Sequence[Lack]], name: str) -> _Proof:
     try:
         async with asyncio.timeout(PROVE_S):
-            lacks: Sequence[Lack] = await store.canary(key, archive=archive)
+            lacks = await canary
     except TimeoutError:
-        return Proof([], StoreError("timeout", f"the canary was not through within {PROVE_S:.0f} s"))
-    mistakes = [f"{name}: {lack.sentence}" for lack in lacks if lack.is_mistake]
-    outage = next((lack.error for lack in lacks if lack.error), None)
+        return _Proof([], StoreError("timeout", f"the canary was not through within {PROVE_S:.0f} s"))
     for lack in lacks:
         if not lack.error:
             log.warning("store_lacks", detail=f"{name}: {lack.sentence}")
-    return Proof(mistakes, None if mistakes else outage)
+    mistakes = [f"{name}: {lack.sentence}" for lack in lacks if lack.is_mistake]
+    return _Proof(mistakes, next((lack.error for lack in lacks if lack.error), None))

@@ -18,7 +18,7 @@ import structlog
 
 from cctv_images import __version__, parts
 from cctv_images.acquire.logins import Login
-from cctv_images.archiving import open_archiving, prove_archive, prove_store, reopen_store
+from cctv_images.archiving import open_archiving, prove, reopen_store
 from cctv_images.clock import RealClock
 from cctv_images.doubts import Doubts
 from cctv_images.errors import EX_BAD, EX_OK, CameraError, ConfigError, plain
@@ -26,6 +26,7 @@ from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.changes import Changes, ReloadRefused, changes
 from cctv_images.inventory.source import InventorySource, InventoryUnavailable, Loaded
 from cctv_images.last_pictures import LastPictures
+from cctv_images.neighbours import Neighbours
 from cctv_images.process import Fallbacks, Processor, load_fallback
 from cctv_images.publish import Publisher, Store, open_store
 from cctv_images.publish.folder import FolderStore
@@ -126,8 +127,10 @@ class Service:
         self.ledger = parts.ledger(settings, clock, self.fleet)
         stack.callback(self.ledger.close)
         self.archive = await open_archiving(settings, clock, self.ledger, self.fleet.archive)
-        if self.archive:
-            stack.push_async_callback(self.archive.close)
+        self.neighbours = None
+        if archive := self.archive:
+            stack.push_async_callback(archive.close)
+            self.neighbours = Neighbours(settings, clock, lambda: archive.store)
         own = load_fallback(settings.fallback_image) if settings.fallback_image else None
         fallback = Fallbacks(own, settings.fallback_text or ENGLISH, self._on_plain_fallback)
         stack.callback(fallback.close)
@@ -189,7 +192,7 @@ class Service:
             return EX_BAD  # inventory_stale says why
         self._report_inventory(loaded)
         self.publisher.be_impatient(ONCE_PATIENCE_S)
-        await self.prove()
+        await prove(self.settings, self.store, self.publisher, self.archive, self.neighbours)
         workers = [self.roster.enlist(camera) for camera in loaded.inventory.cameras.values()]
         places = asyncio.Semaphore(ONCE_AT_A_TIME)
 
@@ -214,24 +217,12 @@ class Service:
         control = ControlServer(settings.control, self)
         await control.open()
         stack.push_async_callback(control.close)
-        await self.prove()
+        await prove(self.settings, self.store, self.publisher, self.archive, self.neighbours)
         if settings.listen:
             page = WebServer(self.fleet, self.clock, self.image_path)
             await page.open(settings.listen)
             stack.push_async_callback(page.close)
         return await self._first_inventory()
-
-    async def prove(self) -> None:
-        """Raises ConfigError where store or archive are not what the settings say; an outage is told and waited for."""
-        proofs = [prove_store(self.settings, self.store)]
-        proofs += [prove_archive(self.settings, self.archive.store)] if self.archive else []
-        store, *archive = await asyncio.gather(*proofs)
-        if mistakes := [sentence for proof in (store, *archive) for sentence in proof.mistakes]:
-            raise ConfigError(mistakes)
-        if store.outage:
-            self.publisher.suspect(store.outage)
-        if self.archive and archive[0].outage:
-            self.archive.suspect(archive[0].outage)
 
     async def run(self, loaded: Loaded | None) -> int:
         settings, self._starting = self.settings, None
@@ -239,6 +230,7 @@ class Service:
             "service_started",
             version=__version__,
             store=settings.store,
+            archive=settings.archive or "none",
             interval=settings.interval,
             fingerprint=self.fleet.fingerprint,
         )
@@ -268,7 +260,9 @@ class Service:
         } | self._chores_if_wanted()
 
     def _chores_if_wanted(self) -> dict[str, Coroutine[Any, Any, None]]:
-        chores = {"archive": self.archive.run()} if self.archive else {}
+        chores = {}
+        if self.archive and self.neighbours:
+            chores = {"archive": self.archive.run(), "neighbours": self.neighbours.run()}
         if self.settings.alert_urls:
             chores["alerts"] = parts.alarm(self.settings, self.clock, self.fleet).run()
         return chores

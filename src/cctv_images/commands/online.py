@@ -14,7 +14,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from cctv_images.archiving import OURS, reopen_store
+from cctv_images.archiving import reopen_store
 from cctv_images.clock import RealClock
 from cctv_images.commands import mismatch
 from cctv_images.commands.asking import Answer, Asker, asker
@@ -23,6 +23,7 @@ from cctv_images.commands.find import Finding
 from cctv_images.errors import ErrorState, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.publish import open_store
+from cctv_images.retain.archive import OURS
 from cctv_images.settings import Settings
 
 AT_ONCE = 64

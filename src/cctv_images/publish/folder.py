@@ -176,14 +176,14 @@ class FolderStore:
             with open(fd, "wb", buffering=0):
                 os.fchmod(fd, self.file_mode)
                 _write_all(fd, publication, receipt)
-                self._finish(fd, temporary, path, wanted)
+                self._finish(fd, temporary, path, wanted, new=publication.new)
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
         return receipt
 
-    def _finish(self, fd: int, temporary: Path, path: Path, wanted: Wanted) -> None:
+    def _finish(self, fd: int, temporary: Path, path: Path, wanted: Wanted, *, new: bool) -> None:
         """Gives what has been written its name."""
         with self._changing:
             wanted.check()

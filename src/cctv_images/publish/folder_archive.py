@@ -17,7 +17,7 @@ NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
 
 
 class FolderArchive(FolderStore):
-    """No copy replaces another one, and each is on the disk for good when `put` returns.
+    """What is `new` replaces nothing, and each object is on the disk for good when `put` returns.
 
     Files are begun in a folder of ours at the top. Where that is missing this is not the folder that it was (a disk
     that is not mounted): nothing is written there, `put` raises StoreError("unreachable").
@@ -63,17 +63,20 @@ class FolderArchive(FolderStore):
             why = f"{self.root} is not the folder that it was (a disk that is not mounted?): it lacks {TEMPORARY}"
             raise StoreError("unreachable", why) from None
 
-    def _finish(self, fd: int, temporary: Path, path: Path, wanted: Wanted) -> None:
+    def _finish(self, fd: int, temporary: Path, path: Path, wanted: Wanted, *, new: bool) -> None:
         os.fsync(fd)
         made = make_folders(path.parent, self.folder_mode)
         with self._changing:
             wanted.check()
-            _name(temporary, path)
+            if new:
+                _name_first(temporary, path)
+            else:
+                os.replace(temporary, path)
         for folder in (path.parent, *(new.parent for new in made)):
             sync_folder(folder)
 
 
-def _name(temporary: Path, path: Path) -> None:
+def _name_first(temporary: Path, path: Path) -> None:
     """Like a rename that replaces nothing."""
     try:
         os.link(temporary, path)

@@ -37,6 +37,9 @@ from cctv_images.retain.reasons import Kept
 from cctv_images.retain.spool import Draft, Spool
 from cctv_images.schedule import fraction
 
+OURS = ".cctv-images"
+"""What is not a copy lies below this in the archive: no camera's id begins with a dot."""
+
 
 class Picture(Protocol):
     @property

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -124,14 +125,14 @@ class Drain:
                 return entry
             self._came.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S if self._is_behind else None):
+                async with asyncio.timeout(LOOK_S):
                     await self._came.wait()
 
     async def _choose(self) -> Spooled | None:
         self._newest_next = not self._newest_next
         if self._newest_next and (newest := self._newest()):
             return newest
-        return await self._oldest() or self._newest()
+        return await self._oldest() or self._newest() or self._failed_one()
 
     def _newest(self) -> Spooled | None:
         while self._fresh:
@@ -158,6 +159,12 @@ class Drain:
                 self._page = page[::-1]
         return None
 
+    def _failed_one(self) -> Spooled | None:
+        """Before its time, where the archive is in trouble and there is no other to find out whether it still is."""
+        if not self._trouble or not self._failed:
+            return None
+        return Spooled.of(self._failed.popitem(last=False)[0])
+
     @property
     def _is_behind(self) -> bool:
         return self._spool.entries > len(self._fresh) + len(self._in_hand)
@@ -168,13 +175,13 @@ class Drain:
     # --- one entry ---
 
     async def _archive(self, entry: Spooled) -> None:
-        """A key that another picture has is never written: that an entry goes on under another number is in the spool
-        before it is in the archive."""
         probe = self._trouble is not None
         try:
             body = await self._in_thread(partial(self._spool.read, entry))
-            while not await self._is_archived(self.store, entry, body):
-                entry = await self._renumber(entry)
+            number = 0
+            while not await self._is_archived(entry, number := number + 1, body):
+                if number == entry.number:
+                    entry = await self._renumber(entry)
         except FileNotFoundError:  # given up for a newer one
             del self._in_hand[entry.name]
         except Damaged:
@@ -187,21 +194,20 @@ class Drain:
             self._archived.append(entry)
             self._succeed(entry)
 
-    async def _is_archived(self, store: Store, entry: Spooled, body: bytes) -> bool:
-        """Whether the archive says of the copy, put there if need be, that it has the entry's size and MD5."""
-        found = None if store.exclusive else await store.head(entry.key)
+    async def _is_archived(self, entry: Spooled, number: int, body: bytes) -> bool:
+        """Whether the archive says of the copy with that number that it has the entry's size and MD5. Under its own
+        number the entry is put there if that is free; a smaller one may have the same picture from an earlier life."""
+        store, key = self.store, replace(entry, number=number).key
+        found = await store.head(key) if number < entry.number or not store.exclusive else None
+        if number < entry.number and found is None:
+            return False
         if found is None:
             found = await self._add(store, entry, body)
-        return found == Stat(entry.size, entry.md5) or (await store.get(entry.key)).body == body
-
-    async def _renumber(self, entry: Spooled) -> Spooled:
-        renumbered = await self._in_thread(partial(self._spool.renumber, entry))
-        del self._in_hand[entry.name]
-        self._in_hand[renumbered.name] = renumbered
-        return renumbered
+        return found == Stat(entry.size, entry.md5) or (await store.get(key)).body == body
 
     @staticmethod
     async def _add(store: Store, entry: Spooled, body: bytes) -> Stat | None:
+        """What the archive then says of that key; a key that is taken is not written."""
         copy = Publication(entry.key, body, "picture", entry.captured_at, None, md5=entry.md5, new=True, hashed=True)
         try:
             await store.put(copy)
@@ -209,6 +215,13 @@ class Drain:
             if error.reason != "exists":
                 raise
         return await store.head(entry.key)
+
+    async def _renumber(self, entry: Spooled) -> Spooled:
+        """In the spool first: after a crash it is looked for, or put, under that number again."""
+        renumbered = await self._in_thread(partial(self._spool.renumber, entry))
+        del self._in_hand[entry.name]
+        self._in_hand[renumbered.name] = renumbered
+        return renumbered
 
     def _succeed(self, entry: Spooled) -> None:
         self._account.kept(entry.camera_id, entry.slot, Kept.ARCHIVED, captured_at=entry.captured_at)

@@ -252,11 +252,12 @@ class Spool:
     def oldest(self, size: int) -> list[Spooled]:
         """The oldest entries that make so many bytes together."""
         found: list[Spooled] = []
-        for entry in self.scan():
-            if size <= 0:
-                break
-            found.append(entry)
-            size -= entry.size
+        for folder in minutes(self.home):
+            for entry in sorted(in_folder(self.home / folder), key=lambda entry: entry.stamp):
+                if size <= 0:
+                    return found
+                found.append(entry)
+                size -= entry.size
         return found
 
     # --- inside ---

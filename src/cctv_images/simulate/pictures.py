@@ -76,7 +76,7 @@ class LivingPictures:
 
 
 class StaticPictures:
-    """One JPEG of about `size` bytes, 1280x720, for all. unique: a comment segment makes each answer one of its own."""
+    """One JPEG of about `size` bytes, 1280x720, for all. unique: each answer is one of its own."""
 
     def __init__(self, *, size: int = 100_000, unique: bool = False) -> None:
         self._size = size
@@ -88,7 +88,7 @@ class StaticPictures:
         if not self._unique or form != "jpeg":
             return picture
         self._count += 1
-        return jpeg.with_comment(picture, b"%s %d" % (camera.camera_id.encode(), self._count))
+        return jpeg.with_own_table(picture, self._count)
 
     def close(self) -> None:
         """Nothing to end."""

@@ -24,7 +24,8 @@ EVENTS: dict[str, str] = {
     "store_recovered": "the store takes objects again",
     "uplink_suspected": "so many cameras became unreachable at once that our own network is suspected",
     "uplink_recovered": "the suspicion is over; cameras disabled meanwhile are revived",
-    "settings_differ": "a setting that needs a restart was changed, or the fingerprint is not the expected one",
+    "settings_differ": "the fingerprint is not the expected one (the service ends), or another node with the same "
+    "archive has other settings, and which",
     "ledger_failed": "the account of slots cannot be written; pictures are published all the same",
     "ledger_recovered": "the account of slots is written again; `dropped` reports found no room meanwhile",
     "ledger_set_aside": "the ledger was damaged or taken away; the old file is kept as ledger.sqlite.aside, "
