@@ -9,7 +9,7 @@ import pytest
 
 from cctv_images.errors import MEANINGS
 from cctv_images.records import Fleet
-from cctv_images.retain.reasons import REASONS
+from cctv_images.retain.reasons import LOSSES, REASONS
 from cctv_images.states import Health
 from cctv_images.watch.events import EVENTS
 from cctv_images.watch.metrics import metrics_text
@@ -55,10 +55,11 @@ def test_the_operations_manual_lists_exactly_these_events_error_states_and_metri
         for name, said in re.findall(r"# HELP (cctv_images_\w+) (.*)", metrics_text(Fleet(started_at=0.0)))
     }
     gaps = {f"| `{word}` | {meaning} |" for word, meaning in REASONS.items()}
+    gaps |= {f"| `{word}` | {means} | {remedy} |" for word, (means, remedy) in LOSSES.items()}
     told = set(re.findall(r"^\| `[a-z_]+` \| .* \|$", manual, re.MULTILINE))
     assert events | reasons | metrics | gaps <= told
     slugs = {line.split("`")[1] for line in told}
-    known = {*EVENTS, *MEANINGS, *REASONS, *Health, *(line.split("`")[1] for line in metrics)}
+    known = {*EVENTS, *MEANINGS, *REASONS, *LOSSES, *Health, *(line.split("`")[1] for line in metrics)}
     assert slugs <= known, "named in the manual and nowhere else"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from cctv_images.publish.store import Lack
 from cctv_images.records import ArchiveRecord
 from cctv_images.retain.archive import OURS, Archive
 from cctv_images.retain.ledger import Ledger
+from cctv_images.retain.reasons import LOSSES
 from cctv_images.retain.spool import Spool
 from cctv_images.retain.spool_home import is_known, orphans_mistake
 from cctv_images.settings import Settings
@@ -41,6 +43,7 @@ async def open_archiving(settings: Settings, clock: Clock, ledger: Ledger, recor
             raise ConfigError(mistake)
         return None
     record.address, record.spool_limit = settings.archive, settings.spool_bytes
+    record.lost = Counter(dict.fromkeys(LOSSES, 0))
     store = await reopen_store(settings, clock)
     spool = Spool(root, settings.archive, settings.spool_bytes)
     try:

@@ -19,8 +19,8 @@ from cctv_images.errors import StoreError
 from cctv_images.publish.store import Publication, Stat, Store
 from cctv_images.records import ArchiveRecord
 from cctv_images.retain.intake import SETTLE_S, Account
-from cctv_images.retain.reasons import Kept
-from cctv_images.retain.spool import DAMAGED, Damaged, Spool
+from cctv_images.retain.reasons import DAMAGED, Kept
+from cctv_images.retain.spool import Damaged, Spool
 from cctv_images.retain.spooled import Spooled
 
 log = structlog.get_logger()

@@ -10,14 +10,13 @@ from typing import Literal, Protocol
 import structlog
 
 from cctv_images.records import ArchiveRecord
-from cctv_images.retain.reasons import Kept
-from cctv_images.retain.spool import FULL, Draft, Refused, Spool
+from cctv_images.retain.reasons import FULL, INTERNAL, SLOW, STOPPING, Kept
+from cctv_images.retain.spool import Draft, Refused, Spool
 from cctv_images.retain.spooled import Spooled
 
 log = structlog.get_logger()
 
 MAX_WAITING_BYTES = 32 << 20
-SLOW, STOPPING, INTERNAL = "spool_slow", "stopping", "internal"
 WELL_AGAIN = 0.9
 """Share of the limit below which a spool that was full is called well again."""
 SETTLE_S = 5.0

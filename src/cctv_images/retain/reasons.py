@@ -24,6 +24,26 @@ REASONS: dict[str, str] = {
 }
 
 
+FULL, FAILED, SLOW = "spool_full", "spool_failed", "spool_slow"
+DAMAGED, STOPPING, INTERNAL = "damaged", "stopping", "internal"
+LOSSES: dict[str, tuple[str, str]] = {
+    FULL: (
+        "the spool is at `CCTV_SPOOL_BYTES`, or its disk is full but for a reserve (5 %, 64 MiB at most, for the "
+        "ledger); `CCTV_SPOOL_FULL` says whether the newest or the oldest go",
+        "mend the archive, make room, raise the limit",
+    ),
+    FAILED: ("the disk gave an error, or has become read-only", "look at the kernel's log; mend the disk, restart"),
+    SLOW: ("the disk did not take pictures as fast as they came", "a faster disk, `CCTV_ARCHIVE_EVERY`"),
+    DAMAGED: (
+        "the disk gave back other bytes than were accepted; they are in `spool/*/damaged/`",
+        "replace the disk",
+    ),
+    STOPPING: ("the disk hung while the service stopped", "look at the disk"),
+    INTERNAL: ("our fault", "report it"),
+}
+"""Why a picture that was to be kept is not: what it means, and what a person does."""
+
+
 class Kept(IntEnum):
     """How far the archive has come with a slot's picture. The furthest stands; reports may come twice."""
 

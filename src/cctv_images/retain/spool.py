@@ -15,10 +15,10 @@ from pathlib import Path
 
 from cctv_images.errors import ConfigError
 from cctv_images.files import sync_folder, write_atomically
+from cctv_images.retain.reasons import FAILED, FULL
 from cctv_images.retain.spool_home import in_folder, locked, minutes, orphans_mistake, scan, tag
 from cctv_images.retain.spooled import Spooled, stamp
 
-FULL, FAILED, DAMAGED = "spool_full", "spool_failed", "damaged"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 MISTAKES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
 """A person has to change something."""

@@ -18,8 +18,6 @@ from cctv_images.watch.views import health_counts, percentile, suspect_counts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-LOST = ("spool_full", "spool_failed", "spool_slow", "damaged", "stopping", "internal")
-
 Sample = tuple[Mapping[str, str], float]
 
 _process = CollectorRegistry()
@@ -70,9 +68,8 @@ def _archive_series(archive: ArchiveRecord) -> Iterator[str]:
     yield _single("archive_enabled", "gauge", "1 where pictures are kept.", bool(archive.address))
     yield _single("archive_up", "gauge", "1 while the archive takes copies.", archive.ok)
     yield _single("archived_total", "counter", "Copies that the archive has confirmed.", archive.archived)
-    reasons = dict.fromkeys(LOST, 0) | archive.lost
     help_text = "Pictures that should have been kept and are not."
-    yield _series("archive_lost_total", "counter", help_text, _labelled("reason", reasons))
+    yield _series("archive_lost_total", "counter", help_text, _labelled("reason", archive.lost))
     yield _single("spool_entries", "gauge", "Pictures accepted that are not in the archive yet.", archive.spooled)
     yield _single("spool_bytes", "gauge", "Their bytes.", archive.spooled_bytes)
     yield _single("spool_limit_bytes", "gauge", "How many may wait (CCTV_SPOOL_BYTES).", archive.spool_limit)
