@@ -133,11 +133,10 @@ class Account:
 
     def days(self, camera: str | None = None) -> list[date]:
         """All that it knows something of, up to today."""
-        known = self._only(camera)
+        of_one = "" if camera is None else "WHERE camera = :only"
         with self._sentences():
-            found = self._db.execute(
-                "SELECT min(slot) FROM slot WHERE :only IS NULL OR camera = :only", known
-            ).fetchone()
+            query = f"SELECT slot FROM slot {of_one} ORDER BY slot LIMIT 1"  # noqa: S608 - all of it ours
+            found = self._db.execute(query, self._only(camera)).fetchone() or (0,)
         begins = [moment for moment in (found[0], *(c.through for c in self._expected(camera).values())) if moment]
         first = day_of(min(begins)) if begins else day_of(self._now)
         return [first + timedelta(days=n) for n in range((day_of(self._now) - first).days + 1)]

@@ -35,6 +35,8 @@ log = structlog.get_logger()
 
 BATCH_S = 2.0
 ROLL_CALL_S = 60.0
+PRUNE_S = 3600.0
+"""A day at most goes each time: a clock that is wrong for an hour does not cost the whole account."""
 MAX_WAITING = 200_000
 """Reports; some 30 MB. 1,000 cameras make as many in five hours."""
 AT_ONCE = 2_000
@@ -69,6 +71,7 @@ class Ledger:
         """An event is set as soon as all before it is written."""
         self._present: tuple[Mapping[str, Present], float] | None = None
         self._first = True
+        self._prune_at = 0.0
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
@@ -179,7 +182,9 @@ class Ledger:
         since = now - self._days * DAY_S
         file.roll_call(present, now, since=since, first=self._first)
         self._first = False
-        file.prune(since)
+        if self._clock.monotonic() >= self._prune_at:
+            self._prune_at = self._clock.monotonic() + PRUNE_S
+            file.prune(since)
         if (verified := left(self._path.parent, Verified)) != self._verified:
             self._verified = verified
             self._tell_verdict(log_it=True)

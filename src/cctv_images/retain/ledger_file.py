@@ -141,19 +141,18 @@ class LedgerFile:
     def roll_call(self, present: Mapping[str, Present], now: float, *, since: float, first: bool) -> None:
         """Gives each slot that is over its row, and takes down which cameras' slots are expected from now on.
 
-        first: since the start of the service; what has no row until now was missed because it was down. Rows older
-        than `since` are made for nobody. A long absence is written day by day.
+        first: since the start of the service; what has no row until now was missed because it was down. What is older
+        than `since` gets no row any more. A long absence, or a clock that was set forward, is written day by day.
         """
-        expected = [camera for camera in self._cameras.values() if camera.state]
+        expected = [camera for camera in self._cameras.values() if camera.state != GONE]
         now, since = int(now), int(since)
         for camera in expected:
-            camera.through = max(camera.through, since)
-        edge = min((camera.through for camera in expected), default=now) if first else now
-        while edge < now:
-            edge = min(edge + DAY_S, now)
+            camera.through = max(min(camera.through, now), since)
+        edge = min((camera.through for camera in expected), default=now)
+        while (edge := edge + DAY_S) < now or (first and edge < now + DAY_S):
             with self._transaction():
                 for camera in expected:
-                    self._fill(camera, edge, SERVICE_DOWN)
+                    self._fill(camera, min(edge, now), SERVICE_DOWN if first else UNRECORDED)
         with self._transaction():
             if first:
                 self._db.execute(CUT_OFF, (now - 2 * DAY_S,))
@@ -163,7 +162,7 @@ class LedgerFile:
                 self._enter(name, found, now)
 
     def prune(self, before: float) -> None:
-        """Deletes slots before that moment, no more than a day's at a time, and cameras that have none left."""
+        """Deletes slots before that moment, no more than a day's at a time."""
         (oldest,) = self._db.execute("SELECT min(slot) FROM slot").fetchone()
         if oldest is not None and oldest < before:
             self._db.execute("DELETE FROM slot WHERE slot < ?", (min(before, oldest + DAY_S),))
@@ -205,9 +204,8 @@ class LedgerFile:
 
     def _camera(self, name: str) -> _Camera:
         if name not in self._cameras:
-            self._db.execute(
-                "INSERT OR IGNORE INTO camera (name) VALUES (?)", (name,)
-            )  # `run --once` may have been faster
+            # `run --once` beside the service may have been faster.
+            self._db.execute("INSERT OR IGNORE INTO camera (name) VALUES (?)", (name,))
             row = self._db.execute("SELECT id FROM camera WHERE name = ?", (name,)).fetchone()
             self._cameras[name] = _Camera(row[0], name, 0.0, 0, GONE)
         return self._cameras[name]
