@@ -7,6 +7,7 @@ import os
 import re
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -20,7 +21,7 @@ from cctv_images.errors import StoreError
 from cctv_images.publish import Entry, Store, folder_listing
 from cctv_images.publish.folder import FolderStore
 from cctv_images.publish.s3 import S3Store
-from cctv_images.publish.sorting import sorted_on_disk
+from cctv_images.sorting import DiskSort
 
 ODD_KEYS = [
     "a b+c%20d.jpg",
@@ -156,8 +157,10 @@ async def test_a_folder_that_may_not_be_read_is_an_error(tmp_path: Path) -> None
 
 def test_rows_are_sorted_on_disk_by_the_bytes_of_their_first_column() -> None:
     rows = [(key, n) for n, key in enumerate(ODD_KEYS[::-1])]
-    assert list(sorted_on_disk(iter(rows))) == sorted(rows, key=lambda row: row[0].encode())
-    assert list(sorted_on_disk([])) == []
+    with closing(DiskSort(2)) as sort:
+        sort.add(rows[:3])
+        sort.add(rows[3:])
+        assert list(sort.sorted()) == sorted(rows, key=lambda row: row[0].encode())
 
 
 # --- a bucket whose server is not what it should be ---

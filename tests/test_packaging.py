@@ -30,6 +30,7 @@ STAGES = {"acquire", "process", "publish", "retain", "watch", "inventory", "simu
 SHARED = {
     "inventory.camera": "the row itself is what all stages speak of",
     "publish.store": "an archive is a store, and sync compares two",
+    "publish.side": "what sync asks of a store besides",
 }
 DERIVED = {
     "acquire.recipes": "the zoo is derived from the table of makes",

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, NoReturn, TextIO
 
-from cctv_images import __version__
+from cctv_images import __version__, cli_sync
 from cctv_images.commands import CommandError
 from cctv_images.errors import EX_BAD, EX_CONFIG, EX_OK, EX_USAGE, ConfigError, plain
 
@@ -255,6 +255,20 @@ COMMANDS = (
         "cctv-images simulate --inventory austin.csv -o cameras.csv --sick 0",
         "it could not start",
         _simulate,
+    ),
+    Command(
+        "sync",
+        "compares two stores and copies what is missing",
+        "SOURCE and DESTINATION are s3://bucket[/prefix] or file:///folder. The source is never changed, nothing is "
+        "deleted, and an older object never replaces a newer one (by its captured-at, else its last change). "
+        "Interrupted, it is simply run again. Each run leaves a report of a few KB and gzipped lists in "
+        "CCTV_STATE_DIR/syncs: `sync history` lists the runs, `sync show ID` shows one. S3 is reached with the AWS_* "
+        "settings unless an option says otherwise for one side. Dates are those in the keys.",
+        "cctv-images sync s3://old s3://new --source-profile old --destination-endpoint https://s3.new.example\n"
+        "cctv-images sync file:///srv/archive s3://new/archive --from 2026-03-01 --to 2026-03-31 --report-only\n"
+        "cctv-images sync history\ncctv-images sync show 20260301-120000-1a2b --json",
+        "something is missing, different or failed",
+        cli_sync.arguments,
     ),
 )
 

@@ -27,8 +27,8 @@ from cctv_images.publish.store import Entry, Lack, Publication, Receipt, Stat, S
 T = TypeVar("T")
 
 CALL_S = 25.0
-LIST_S = 600.0
-"""For a thousand entries. Before the first, all names of a folder are read."""
+LISTED, LIST_S = 1000, 600.0
+"""So many entries are looked for at a time, in so many seconds. Before the first, all names of a folder are read."""
 THREADS = 4
 CLAIMS = 5
 TEMPORARY = ".cctv-tmp"
@@ -132,7 +132,7 @@ class FolderStore:
         self, prefix: str = "", start_after: str = "", passed_over: PassedOver = lambda path, why: None
     ) -> AsyncIterator[Entry]:
         walk = iter(Walk(self.root, prefix, start_after, TEMPORARY, passed_over))
-        while entries := await self._in_thread(lambda: [*islice(walk, 1000)], LIST_S):
+        while entries := await self._in_thread(lambda: [*islice(walk, LISTED)], LIST_S):
             for entry in entries:
                 yield entry
 
@@ -218,7 +218,7 @@ class FolderStore:
         return path.with_name(f".{secrets.token_hex(8)}{TEMPORARY}")
 
     def _create(self, temporary: Path) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             return os.open(temporary, flags, self.file_mode)
         except FileNotFoundError:

@@ -6,13 +6,14 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 from typing import TypeAlias
 
 from cctv_images.errors import StoreError
-from cctv_images.publish.sorting import sorted_on_disk
 from cctv_images.publish.store import Entry
+from cctv_images.sorting import DiskSort
 
 MAX_NAMES = 100_000
 """Names of one folder that are sorted in memory; more are sorted on the disk."""
@@ -66,8 +67,10 @@ class Walk:
             some.sort()
             yield from some
         else:
-            for (name,) in sorted_on_disk((name,) for name in chain(some, names)):
-                yield name
+            with closing(DiskSort(1)) as sort:
+                sort.add((name,) for name in chain(some, names))
+                for (name,) in sort.sorted():
+                    yield name
 
     def _names(self, folder: bytes) -> Iterator[bytes]:
         """Those that may hold something wanted; a folder's ends in a slash, as it does in the keys."""

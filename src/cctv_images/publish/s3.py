@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from email.utils import formatdate, parsedate_to_datetime
+from typing import Self
 
 from cctv_images.clock import Clock, RealClock, iso
 from cctv_images.errors import StoreError, plain
@@ -77,7 +79,7 @@ class S3Store:
         cache_control: str | None = None,
         pool: int = POOL,
         clock: Clock | None = None,
-    ) -> S3Store:
+    ) -> Self:
         """Asks the network nothing: an outage is no mistake in the settings. Raises ConfigError."""
         options = options or S3Options()
         wire = await Wire.open(bucket, aws, options.addressing, pool)
@@ -176,16 +178,22 @@ class S3Store:
         await self._wire.close()
 
     async def list(self, prefix: str = "", start_after: str = "") -> AsyncIterator[Entry]:
-        token: str | None = None
-        while True:
-            page = await self._page(self._prefix + prefix, start_after and self._prefix + start_after, token)
-            for entry in page.entries:
-                yield entry
-            if page.token is None:
-                return
-            if page.token == token:
+        inside, after = self._prefix + prefix, start_after and self._prefix + start_after
+        page = await self._page(inside, after, None)
+        while page.token is not None:
+            coming = asyncio.create_task(self._page(inside, after, page.token))
+            coming.add_done_callback(lambda task: task.cancelled() or task.exception())
+            try:
+                for entry in page.entries:
+                    yield entry
+                following = await coming
+            finally:
+                coming.cancel()
+            if following.token == page.token:
                 raise StoreError("lied", "the listing goes in circles", transient=False)
-            token = page.token
+            page = following
+        for entry in page.entries:
+            yield entry
 
     async def _page(self, prefix: str, start_after: str, token: str | None) -> Page:
         """Makes several tries."""

@@ -12,7 +12,8 @@ import hashlib
 import io
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -39,6 +40,8 @@ CONNECT_S, READ_S = 3.0, 10.0
 KEEPALIVE_S = 10.0
 """Below the idle time after which S3 closes, so that a put seldom meets a connection that has just been closed."""
 LARGE_BODY = 1 << 20
+SLOWEST = 64 << 10
+"""Bytes per second. What a body has beyond LARGE_BODY is given more time by this."""
 MAX_ANSWER = 1 << 20
 USER_AGENT = f"cctv-images/{__version__}"
 DEFAULT_REGION = "us-east-1"
@@ -59,6 +62,29 @@ class Place:
     base: str
     """Address of an object without its key, ending in a slash."""
     region: str
+
+
+class Incoming:
+    """An answer whose body is still to be read."""
+
+    def __init__(self, answer: aiohttp.ClientResponse, host: str) -> None:
+        self.status, self.headers = answer.status, answer.headers
+        self._content = answer.content
+        self._host = host
+
+    async def read(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end. Raises StoreError."""
+        try:
+            return await self._content.read(size)
+        except (TimeoutError, aiohttp.ClientError, OSError) as exc:
+            raise _transport_error(exc, self._host) from None
+
+    async def answer(self) -> Answer:
+        """With the body of an error."""
+        body = b""
+        while len(body) < MAX_ANSWER and (some := await self.read(MAX_ANSWER)):
+            body += some
+        return Answer(self.status, self.headers, body)
 
 
 class Wire:
@@ -117,7 +143,7 @@ class Wire:
         When it fails or is cancelled the connection is closed: nothing of this request can arrive later.
         """
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(CALL_S + max(0, len(body) - LARGE_BODY) / SLOWEST):
                 url = self._url(key, query or {})
                 send = await self._sign(method, url, headers or {}, body)
                 payload = io.BytesIO(body) if len(body) > LARGE_BODY else body
@@ -125,6 +151,20 @@ class Wire:
                     return Answer(answer.status, answer.headers, await _read(answer.content, limit))
         except (TimeoutError, aiohttp.ClientError, OSError) as exc:
             raise _transport_error(exc, self.host) from None
+
+    @asynccontextmanager
+    async def receiving(self, key: str) -> AsyncIterator[Incoming]:
+        """A GET whose body is read bit by bit. Raises StoreError like request; a body may take any time, as long as
+        it comes."""
+        try:
+            async with asyncio.timeout(CALL_S):
+                url = self._url(key, {})
+                send = await self._sign("GET", url, {}, b"")
+                answer = await self._http.request("GET", url, headers=send, allow_redirects=False)
+        except (TimeoutError, aiohttp.ClientError, OSError) as exc:
+            raise _transport_error(exc, self.host) from None
+        async with answer:
+            yield Incoming(answer, self.host)
 
     async def close(self) -> None:
         await self._http.close()

@@ -1,0 +1,76 @@
+"""sync: from the words on the command line to a run, or to what is known of earlier ones."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.filesize import decimal
+from rich.table import Table
+
+from cctv_images.commands import CommandError
+from cctv_images.commands.common import be_quiet, console, print_json, run_async, say, settings_for
+from cctv_images.commands.sync_run import SyncRun
+from cctv_images.errors import EX_OK, EX_USAGE
+from cctv_images.parts import make_state_folder
+from cctv_images.retain.sync import report
+from cctv_images.retain.sync.engine import Options
+from cctv_images.retain.sync.records import Unreadable, history, load
+from cctv_images.retain.sync.selection import Selection
+
+OPTIONS = ("report_only", "update", "checksum", "concurrency", "max_bytes_per_second")
+ENDS = ("profile", "endpoint", "region")
+
+
+def sync(args: argparse.Namespace) -> int:
+    be_quiet()
+    settings = settings_for(args, optional=("CCTV_INVENTORY", "CCTV_STORE"))
+    root = settings.state_dir.absolute() / "syncs"
+    match args.source, args.destination:
+        case "history", None:
+            return _history(root, args.json)
+        case "show", str(run_id):
+            return _show(root, run_id, args.json)
+        case str(source), str(destination):
+            make_state_folder(settings.state_dir)
+            selection = Selection(args.prefix, frozenset(args.camera), args.first, args.last)
+            options = Options(selection, **{name: getattr(args, name) for name in OPTIONS})
+            ends = {f"{side}_{end}" for side in ("source", "destination") for end in ENDS}
+            given = {name: value for name in sorted(ends) if (value := getattr(args, name))}
+            run = SyncRun(settings, root, source.rstrip("/"), destination.rstrip("/"), options, given, args.json)
+            return run_async(run.go())
+    args.usage_error("expected SOURCE and DESTINATION, or history, or show ID")
+    return EX_USAGE
+
+
+def _history(root: Path, as_json: bool) -> int:
+    reports = history(root)
+    if as_json:
+        print_json(reports)
+        return EX_OK
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("id", "state", "verdict", "copied", "", "took", "source", "destination"):
+        table.add_column(heading, justify="right" if heading in ("copied", "", "took") else "left")
+    for each in reports:
+        moved = {unit: each["copied"][unit] + each["updated"][unit] for unit in ("objects", "bytes")}
+        verdict = "complete" if each["complete"] else "not complete"
+        figures = (f"{moved['objects']:,}", decimal(moved["bytes"]), report.duration(each["seconds"]))
+        table.add_row(each["id"], each["state"], verdict, *figures, each["source"], each["destination"])
+    console().print(table if reports else f"No sync has run yet: there is nothing in {root}.")
+    return EX_OK
+
+
+def _show(root: Path, run_id: str, as_json: bool) -> int:
+    try:
+        found = load(root, run_id)
+    except Unreadable as exc:
+        raise CommandError(f"{exc}.") from None
+    if as_json:
+        say(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        for line in report.sentences(found):
+            say(line)
+        say(f"report       {root / run_id}")
+        say(report.verdict(found))
+    return EX_OK

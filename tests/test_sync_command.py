@@ -1,0 +1,238 @@
+"""`cctv-images sync` as people and timers use it: sentences, exit codes, reports, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import os
+import pty
+import signal
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import COMMAND, Program, finished, until
+from s3 import Weed
+
+from cctv_images.cli import main
+
+KEYS = [f"134/2026/03/{day:02}/{n:06}Z.jpg" for day in (1, 2, 3) for n in range(10)]
+
+
+@pytest.fixture
+def program(tmp_path: Path, weed: Weed) -> Program:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    keys = {"AWS_ACCESS_KEY_ID": weed.access_key, "AWS_SECRET_ACCESS_KEY": weed.secret_key, "AWS_REGION": weed.region}
+    return Program(tmp_path, {**keys, "AWS_ENDPOINT_URL_S3": weed.endpoint})
+
+
+def fill(program: Program, *keys: str, size: int = 1000) -> tuple[str, str]:
+    """The addresses of a full and an empty folder."""
+    for key in keys or KEYS:
+        path = program.folder / "a" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(size))
+    return f"file://{program.folder}/a", f"file://{program.folder}/b"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def history(program: Program) -> list[dict[str, Any]]:
+    return json.loads((await program("sync", "history", "--json")).out)  # type: ignore[no-any-return]
+
+
+async def test_it_copies_says_so_and_is_remembered(program: Program) -> None:
+    source, destination = fill(program)
+    done = await program("sync", source, destination)
+    assert (done.code, done.err) == (0, "")
+    assert "30 missing at the destination" in done.out
+    assert done.out.endswith("The destination has everything.\n")
+    assert files(program.folder / "a") == files(program.folder / "b")
+    again = await program("sync", source, destination, "--json")
+    report = json.loads(again.out)
+    assert (again.code, report["complete"], report["classes"]["same"]["objects"]) == (0, True, 30)
+    assert report["copied"] == {"objects": 0, "bytes": 0}
+    last, first = await history(program)
+    assert (last["id"], first["copied"]["objects"]) == (report["id"], 30)
+    shown = await program("sync", "show", first["id"])
+    assert (shown.code, shown.out.splitlines()) == (0, done.out.splitlines())
+    assert json.loads((await program("sync", "show", last["id"], "--json")).out) == last
+    assert f"{first['id']}  finished  complete" in (await program("sync", "history")).out
+
+
+async def test_what_is_missing_is_an_exit_code_a_sentence_and_a_list(program: Program) -> None:
+    source, destination = fill(program)
+    done = await program("sync", source, destination, "--report-only", "--to", "2026-03-02", "--camera", "134")
+    assert (done.code, done.lines) == (1, ["cctv-images: 20 missing at the destination."])
+    (run,) = await history(program)
+    with gzip.open(program.folder / "state" / "syncs" / run["id"] / "missing.jsonl.gz", "rt") as lines:
+        assert [json.loads(line)["key"] for line in lines] == KEYS[:20]
+    assert files(program.folder / "b") == {}
+    assert (await program("sync", source, destination, "--from", "2026-03-03")).code == 0
+    assert sorted(files(program.folder / "b")) == KEYS[20:]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        ("{a}", 2, "expected SOURCE and DESTINATION, or history, or show ID."),
+        ("show", 2, "expected SOURCE and DESTINATION, or history, or show ID."),
+        ("{a} {b} {b}", 2, "is not understood here."),
+        ("/srv/a {b}", 2, "SOURCE is '/srv/a': expected s3://bucket, s3://bucket/prefix or file:///folder"),
+        ("{a} s3://Bad_Bucket", 2, "DESTINATION is 's3://Bad_Bucket': a bucket's name is"),
+        ("{a} {a}", 2, "SOURCE and DESTINATION are the same place."),
+        ("{a} {a}/../a/", 2, "SOURCE and DESTINATION are the same place."),
+        ("{a} {a}/134", 2, "DESTINATION lies inside SOURCE."),
+        ("{a}/134 {a}", 2, "SOURCE lies inside DESTINATION."),
+        ("{a} {a}link/134", 2, "DESTINATION lies inside SOURCE."),
+        ("s3://one s3://one", 2, "SOURCE and DESTINATION are the same place."),
+        ("s3://one/x s3://one", 2, "SOURCE lies inside DESTINATION."),
+        ("{a} {b} --source-profile x", 2, "--source-profile is for s3://, and the source is a folder."),
+        ("{a} s3://one --destination-endpoint nowhere", 2, "--destination-endpoint: expected an http:// or https://"),
+        ("{a} {b} --from 2026-13-01", 2, '"2026-13-01": expected YYYY-MM-DD'),
+        ("{a} {b} --concurrency 0", 2, '"0": expected a number from 1 to 128'),
+        ("{a} {b} --max-bytes-per-second fast", 2, '"fast": expected bytes per second such as'),
+        ("{a} s3://one --destination-profile none", 78, "AWS_PROFILE names 'none'"),
+        ("{a}/none {b}", 1, "There is no folder"),
+        ("{a} {b}/none", 1, "There is no folder"),
+        ("{b} {a}", 1, "The source lists nothing that was asked for: there is nothing to compare."),
+        ("{a} s3://no-such-bucket", 1, "The destination cannot be listed to its end (no_bucket): there is no bucket"),
+        ("s3://no-such-bucket {b}", 1, "The source cannot be listed to its end (no_bucket): there is no bucket"),
+        ("show nothing", 1, "there is no sync nothing in"),
+        ("show ../locks", 1, "there is no sync ../locks in"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(
+    program: Program,
+    words: str,
+    code: int,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source, destination = fill(program, KEYS[0])
+    (program.folder / "alink").symlink_to("a")
+    monkeypatch.chdir(program.folder)
+    monkeypatch.setattr("cctv_images.commands.sync.be_quiet", lambda: None)  # it is for the whole process
+    for name, value in program.env.items():
+        monkeypatch.setenv(name, value)
+    assert main(["sync", *words.format(a=source, b=destination).split()]) == code
+    assert sentence in capsys.readouterr().err
+    reports = [json.loads(path.read_bytes()) for path in (program.folder / "state").glob("syncs/*/report.json")]
+    assert [each["state"] for each in reports] in ([], ["failed"])
+    assert reports or code == 2 or "show" in words
+
+
+async def test_two_accounts_on_two_servers_are_two_profiles(program: Program, weed: Weed) -> None:
+    source, _ = fill(program)
+    buckets = [f"cctv-{uuid.uuid4().hex[:8]}" for _ in range(2)]
+    for bucket in buckets:
+        await weed.make_bucket(bucket)
+    (program.folder / "aws").write_text(
+        f"[profile new]\naws_access_key_id={weed.access_key}\naws_secret_access_key={weed.secret_key}\n"
+        f"region=eu-west-1\nendpoint_url={weed.endpoint}\n"
+    )
+    env = {"AWS_CONFIG_FILE": "aws", "AWS_ACCESS_KEY_ID": "other", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
+    done = await program("sync", source, f"s3://{buckets[0]}/x", "--destination-profile", "new", **env)
+    assert (done.code, done.err) == (0, "")
+    profiles = ["--source-profile", "new", "--destination-profile", "new"]
+    done = await program("sync", f"s3://{buckets[0]}/x", f"s3://{buckets[1]}", *profiles, "--json", **env)
+    report = json.loads(done.out)
+    assert (done.code, report["copied_by_server"]["objects"]) == (0, 30)
+    wrong = await program("sync", f"s3://{buckets[0]}/x", f"file://{program.folder}/b")
+    assert wrong.code == 0
+    denied = await program("sync", f"s3://{buckets[0]}/x", f"file://{program.folder}/b", AWS_SECRET_ACCESS_KEY="wrong")
+    assert (denied.code, "does not belong to the access key" in denied.err) == (1, True)
+    assert weed.secret_key not in denied.err + denied.out + "".join(map(str, await history(program)))
+
+
+async def slowly(program: Program, *words: str) -> asyncio.subprocess.Process:
+    """A sync that has copied something and goes on for long."""
+    process = await program.start("sync", *words, "--max-bytes-per-second", "4000", "--concurrency", "2")
+    await until(lambda: len(list((program.folder / "b").rglob("*.jpg"))) > 3)
+    return process
+
+
+async def test_the_same_pair_twice_at_once_is_refused_by_name(program: Program) -> None:
+    source, destination = fill(program)
+    process = await slowly(program, source, destination)
+    refused = await program("sync", source, destination, "--report-only")
+    assert refused.code == 1
+    assert f"a sync of {source} to {destination} is already running (2" in refused.err
+    assert f"process {process.pid})." in refused.err
+    beside = await program("sync", source, destination, "--from", "2026-03-03")
+    assert beside.code == 0
+    process.kill()
+    await finished(process)
+    assert (await program("sync", source, destination)).code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+async def test_an_interrupted_sync_leaves_nothing_half_and_is_finished_by_the_next(
+    program: Program, number: signal.Signals
+) -> None:
+    source, destination = fill(program)
+    process = await slowly(program, source, destination)
+    process.send_signal(number)
+    done = await finished(process)
+    (run,) = await history(program)
+    if number != signal.SIGKILL:
+        assert done.code == 1
+        assert "Interrupted: run it again to go on; " in done.err
+        assert " found and not yet settled." in done.err
+    assert run["state"] == ("killed" if number == signal.SIGKILL else "interrupted")
+    everything, so_far = files(program.folder / "a"), files(program.folder / "b")
+    whole = {key: body for key, body in so_far.items() if not key.endswith(".cctv-tmp")}
+    assert whole.items() <= everything.items()
+    assert 3 < len(whole) < 30
+    assert len(whole) == len(so_far) or number == signal.SIGKILL
+    report = json.loads((await program("sync", source, destination, "--json")).out)
+    assert (report["complete"], report["copied"]["objects"]) == (True, 30 - len(whole))
+    assert files(program.folder / "b") == everything
+
+
+async def test_the_parts_of_a_killed_copy_are_taken_back_by_the_next(program: Program, weed: Weed) -> None:
+    source, _ = fill(program, "large", size=20 << 20)
+    bucket = f"cctv-{uuid.uuid4().hex[:8]}"
+    await weed.make_bucket(bucket)
+    process = await program.start("sync", source, f"s3://{bucket}", "--max-bytes-per-second", "9M")
+    await until(lambda: list((program.folder / "state/syncs/locks").glob("*.uploads")))
+    process.kill()
+    await finished(process)
+    assert (await program("sync", source, f"s3://{bucket}")).code == 0
+    assert not list((program.folder / "state/syncs/locks").glob("*.uploads"))
+    assert not list((weed._folder / "data").rglob(f"{bucket}/.uploads/*"))
+
+
+async def test_a_report_that_cannot_be_kept_is_a_sentence(program: Program) -> None:
+    source, destination = fill(program)
+    (program.folder / "state").mkdir()
+    (program.folder / "state" / "syncs").touch()
+    done = await program("sync", source, destination)
+    assert (done.code, len(done.lines)) == (1, 1)
+    assert "the report of this sync cannot be kept: " in done.err
+    assert files(program.folder / "b") == {}
+
+
+async def test_a_person_at_a_terminal_sees_how_it_goes(program: Program) -> None:
+    source, destination = fill(program)
+    ours, theirs = pty.openpty()
+    words = [*COMMAND, "sync", source, destination, "--max-bytes-per-second", "10000"]
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        cwd=program.folder,
+        stderr=theirs,
+        stdout=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    assert await process.wait() == 0
+    shown = os.read(ours, 100_000).decode(errors="replace")
+    os.close(ours)
+    assert "found 30, to do " in shown
+    assert "kB/s" in shown
