@@ -27,7 +27,7 @@ from cctv_images.inventory.camera import Camera
 from cctv_images.masks import masks
 from cctv_images.process.jpeg import read_jpeg
 from cctv_images.process.processor import Processor
-from cctv_images.process.render import Order, Processed, Size, render
+from cctv_images.process.render import Order, Processed, Size, ready, render
 from cctv_images.process.verify import Costly, examine, glance
 from cctv_images.process.whole import Pixels, first_look, image_of
 from cctv_images.simulate.scene import Scene
@@ -77,7 +77,7 @@ def verified(data: bytes, at_least: Size | None = None) -> Pixels:
 def thumbed(data: bytes, size: Size) -> None:
     """And with a thumbnail."""
     order = Order(others=CHOICES["thumb"].renditions[:1])
-    render(order, image_of(verified(data, order.base(size))), size, b"")
+    render(order, ready(order, image_of(verified(data, order.base(size))), size), size, b"")
 
 
 def made(data: bytes, choices: Choices) -> Processed:

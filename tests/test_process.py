@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +13,7 @@ from datetime import UTC, datetime
 import pytest
 from pictures import encoded, opened, scene, segment
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageOps, ImageStat
+from program import BARE
 
 from cctv_images.choices import Choices, renditions, stamp
 from cctv_images.errors import CameraError, ErrorState
@@ -375,6 +378,45 @@ async def test_a_crowd_of_pictures_holds_back_who_would_bring_more() -> None:
     await late
     await processor.room()
     processor.close()
+
+
+BOMBS = """
+import asyncio, resource
+from io import BytesIO
+from PIL import Image
+from cctv_images.choices import Choices, renditions
+from cctv_images.inventory.camera import Camera
+from cctv_images.masks import masks
+from cctv_images.process.processor import Processor
+
+def bomb(mode, kind):
+    out = BytesIO()
+    Image.new(mode, (4000, 4000)).save(out, kind)
+    return out.getvalue()
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
+
+async def main():
+    covers = masks([[[0, 0], [1, 0], [1, 1]], {"polygon": [[0, 0], [1, 1], [0, 1]], "style": "pixelate"}])
+    camera = Camera("1", "axis", choices=Choices(renditions("full, t:480x270"), covers, "{name} {time}"))
+    bodies = [bomb("RGB", "JPEG"), bomb("CMYK", "JPEG"), bomb("RGB", "PNG"), bomb("RGB", "JPEG")]
+    processor, before = Processor(50_000_000), resident()
+    await asyncio.gather(*(processor.process(body, camera, 0.0) for body in bodies))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - before, resident() - before)
+    processor.close()
+
+asyncio.run(main())
+"""
+
+
+def test_picture_bombs_take_the_memory_of_one_and_give_it_back() -> None:
+    """16 million pixels are 64 MB, held two or three times while masks are drawn."""
+    unit = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+    done = subprocess.run([sys.executable, "-c", BOMBS], env=BARE | unit, capture_output=True, text=True, check=True)
+    peak, left = map(float, done.stdout.split())
+    assert peak < 240
+    assert left < 40
 
 
 def test_what_is_published_by_default_is_what_the_verifier_says() -> None:

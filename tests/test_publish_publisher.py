@@ -378,6 +378,21 @@ async def test_the_oldest_waiting_picture_is_dropped_when_too_many_bytes_wait(
         task.cancel()
 
 
+async def test_what_is_held_behind_a_waiting_put_counts_as_waiting(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "MAX_WAITING_BYTES", 1000)
+    await scene.fall_ill()
+    await scene.clock.advance(3)
+    deadline = scene.clock.monotonic() + 3600
+    small = [scene.picture(f"thumb/k{i}", body=b"x" * 10) for i in range(4)]
+    waiting = [asyncio.create_task(scene.publisher.put("1", one, deadline, behind=300)) for one in small]
+    await scene.clock.advance(0.01)
+    assert [task.done() for task in waiting] == [True, False, False, False]
+    for task in waiting:
+        task.cancel()
+
+
 async def test_a_new_store_is_tried_at_once_and_the_old_one_closed_after_its_last_put(scene: Scene) -> None:
     waiting = await scene.fall_ill()
     await scene.clock.advance(600)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from cctv_images.choices import FULL, RenditionSpec
+from cctv_images.choices import AS_IT_CAME, FULL, RenditionSpec
 from cctv_images.errors import CameraError, ConfigError
 from cctv_images.process.cards import LARGEST, Card, draw
 from cctv_images.process.jpeg import START
-from cctv_images.process.render import Order, Rendition, encoded, fitted, render
-from cctv_images.process.verify import examine
+from cctv_images.process.render import Order, Rendition, encoded, fitted, made
+from cctv_images.process.verify import Costly, examine, glance
 from cctv_images.wording import Words
 
 PATIENCE_S = 10.0
@@ -45,8 +45,6 @@ class Fallbacks:
     def __init__(self, own: bytes | None, words: tuple[Words, ...], on_trouble: Callable[[str], None]) -> None:
         self._draws, self._words, self._on_trouble = own is None, words, on_trouble
         self._data = own or builtin_fallback()
-        self._image = Image.open(BytesIO(self._data))
-        self._image.load()
         self._made = lru_cache(maxsize=64)(self._make)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fallbacks")
         self._troubled = False
@@ -76,8 +74,10 @@ class Fallbacks:
     def _make(self, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
         """`full` is the picture as it is."""
         others = tuple(spec for spec in specs if spec.name != FULL)
-        done = render(Order(others=others), self._image, self._image.size, self._data)
-        return done.others if others == specs else done.renditions
+        seen = glance(self._data, MAX_PIXELS, Order(others=others))
+        done = seen.finish() if isinstance(seen, Costly) else seen
+        own = made(self._data, AS_IT_CAME, (done.picture.width, done.picture.height))
+        return done.others if others == specs else (*done.others, own)
 
 
 def drawings(card: Card, words: tuple[Words, ...], specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:

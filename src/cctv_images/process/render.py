@@ -88,18 +88,27 @@ class Order:
         """The picture cannot be published as it came."""
         return self.draws or not self.full.as_it_came
 
+    @property
+    def encoded(self) -> tuple[RenditionSpec, ...]:
+        """What has to be made."""
+        return (*self.others, self.full) if self.changes_full else self.others
+
     def base(self, size: Size) -> Size | None:
         """The smallest decoding that all can be made of, for a picture of this size; None where none is needed."""
-        specs = (*self.others, self.full) if self.changes_full else self.others
-        sizes = [fitted(size, spec.box) for spec in specs]
+        sizes = [fitted(size, spec.box) for spec in self.encoded]
         return (max(w for w, _ in sizes), max(h for _, h in sizes)) if sizes else None
 
 
+def ready(order: Order, base: Image.Image, size: Size) -> Image.Image:
+    """In three colours where it is drawn into or scaled; else a decoder's four bytes per pixel do for an encoder."""
+    scaled = any(fitted(size, spec.box) != base.size for spec in order.encoded)
+    plain = base.mode == "RGB" or not (order.draws or (scaled and base.mode == "RGBX"))
+    return base if plain else base.convert("RGB")
+
+
 def render(order: Order, base: Image.Image, size: Size, full: bytes | None) -> Processed:
-    """base: the upright picture, at least as large as the order asks for; it is drawn into. size: the upright
-    picture's own. full: what is published as it came; None where that is to be made, too."""
-    if order.draws or (base.mode == "RGBX" and any(fitted(size, spec.box) != base.size for spec in order.others)):
-        base = base.convert("RGB")
+    """base: the upright picture made ready, at least as large as the order asks for; it is drawn into. size: the
+    upright picture's own. full: what is published as it came; None where that is to be made, too."""
     if order.masks:
         base = masked(base, order.masks)
     others = tuple(_rendition(order, spec, base, size) for spec in order.others)
@@ -114,7 +123,7 @@ def _rendition(order: Order, spec: RenditionSpec, base: Image.Image, size: Size)
     smooth = Image.Resampling.BICUBIC if base.width < STEEP * wanted[0] else Image.Resampling.HAMMING
     image = base if base.size == wanted else base.resize(wanted, smooth, reducing_gap=1.0)
     if order.stamp:
-        image = stamped(image.copy() if image is base else image, order.stamp)
+        image = stamped(image.copy() if image is base and spec is not order.full else image, order.stamp)
     return encoded(image, spec)
 
 

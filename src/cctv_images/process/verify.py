@@ -17,7 +17,7 @@ from cctv_images.process.content import Look, look_at, reduced, shrunk
 from cctv_images.process.convert import kind_of, pixels_of, to_image
 from cctv_images.process.describe import describe
 from cctv_images.process.jpeg import Jpeg, find_start, read_jpeg
-from cctv_images.process.render import Order, Picture, Processed, Size, encoded, picture, render
+from cctv_images.process.render import Order, Picture, Processed, Size, encoded, picture, ready, render
 from cctv_images.process.whole import Pixels, first_look, image_of
 
 AT_ONCE_NS = 25_000_000
@@ -72,7 +72,7 @@ def _from_image(image: Image.Image, order: Order) -> Processed:
     """Of a picture that has to be encoded whatever is asked for. It is upright and in plain sRGB."""
     full = None if order.changes_full else encoded(image, AS_IT_CAME).body
     look = look_at(reduced(image), partial(image.reduce, 8))
-    return replace(render(order, image, image.size, full), look=look)
+    return replace(render(order, ready(order, image, image.size), image.size, full), look=look)
 
 
 class _Job:
@@ -104,9 +104,11 @@ class _Job:
             small = shrunk(self.jpeg.data, "L") if callable(seen) else seen[:, :, 0]
             return Processed(picture(self.jpeg.data, self.size), look=self._look(small))
         base = self._opened() if callable(seen) else image_of(seen)
+        del seen
         look = self._look(reduced(base, base.width * 8 / self.jpeg.frame.width))
+        base = ready(self.order, upright(base, self.turn), self.size)  # from here on the decoder's copy is gone
         full = None if self.order.changes_full else self.jpeg.data
-        return replace(render(self.order, upright(base, self.turn), self.size, full), look=look)
+        return replace(render(self.order, base, self.size, full), look=look)
 
     def _look(self, small: Pixels | Image.Image | None) -> Look | None:
         grey = None if small is None else np.asarray(small)
