@@ -336,6 +336,9 @@ SCRIPTS: dict[Fault, Callable[[Asked], Iterable[Step]]] = {
     Fault.ODD_TYPE: _body(bytes, "jpeg"),
     Fault.JPG_TYPE: _body(bytes, "image/jpg"),
     Fault.BLACK: _body(bytes),
+    Fault.BARS: _body(bytes),
+    Fault.NO_SIGNAL: _body(bytes),
+    Fault.CLOCK_ONLY: _body(bytes),
     Fault.STUCK: still,
     Fault.MOVED: _redirect(MOVED + "{target}"),
     Fault.SLOW: lambda a: [2.0, *still(a)],
@@ -354,5 +357,8 @@ FORMS = {
     Fault.PROGRESSIVE: "progressive",
     Fault.GREY: "grey",
     Fault.BLACK: "black",
+    Fault.BARS: "bars",
+    Fault.NO_SIGNAL: "no_signal",
+    Fault.CLOCK_ONLY: "clock",
 }
 """Faults that are another form of the same picture."""

@@ -108,6 +108,9 @@ class Fault(StrEnum):
     ODD_TYPE = "odd_type"
     JPG_TYPE = "jpg_type"
     BLACK = "black"
+    BARS = "bars"
+    NO_SIGNAL = "no_signal"
+    CLOCK_ONLY = "clock_only"
     STUCK = "stuck"
     MOVED = "moved"
     SLOW = "slow"
@@ -221,6 +224,9 @@ FAULTS: dict[Fault, FaultFacts] = {
     Fault.ODD_TYPE: FaultFacts(None, "calls it just jpeg"),
     Fault.JPG_TYPE: FaultFacts(None, "calls it image/jpg"),
     Fault.BLACK: FaultFacts(None, "a black picture"),
+    Fault.BARS: FaultFacts(None, "colour bars"),
+    Fault.NO_SIGNAL: FaultFacts(None, "a screen that says NO SIGNAL"),
+    Fault.CLOCK_ONLY: FaultFacts(None, "the same picture for ever, but for its clock"),
     Fault.STUCK: FaultFacts(None, "the same picture for ever"),
     Fault.MOVED: FaultFacts(None, "sends to another path of its own"),
     Fault.SLOW: FaultFacts(None, "takes two seconds when healthy"),

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from cctv_images.simulate import jpeg
+from cctv_images.simulate import jpeg, screens
 from cctv_images.simulate.fleet import SimulatedCamera
 from cctv_images.simulate.scene import Scene
 
@@ -23,7 +23,8 @@ _MAX_CACHED = 256
 
 class Pictures(Protocol):
     def get(self, camera: SimulatedCamera, form: str = "jpeg") -> bytes | asyncio.Future[bytes]:
-        """The camera's picture now. form: jpeg, progressive, grey, black, png or webp."""
+        """The camera's picture now. form: jpeg, progressive, grey, black, bars, no_signal, clock (all else
+        stands still), png or webp."""
 
     def close(self) -> None: ...
 
@@ -69,7 +70,7 @@ class LivingPictures:
 
     @staticmethod
     def _draw(street: int, name: str, now: float, form: str) -> bytes:
-        return encoded(Scene.of(street).at(now, name), form)
+        return encoded(Scene.of(street).at(0.0 if form == "clock" else now, name, now), form)
 
     def close(self) -> None:
         self._studio.shutdown(wait=False, cancel_futures=True)
@@ -103,6 +104,10 @@ def encoded(picture: Image.Image, form: str = "jpeg", quality: int = _QUALITY) -
             picture.save(out, "WEBP", quality=quality, method=0)
         case "grey":
             picture.convert("L").save(out, "JPEG", quality=quality)
+        case "bars":
+            screens.bars().save(out, "JPEG", quality=quality)
+        case "no_signal":
+            screens.no_signal().save(out, "JPEG", quality=quality)
         case "black":
             Image.new("RGB", picture.size).save(out, "JPEG", quality=quality)
         case _:

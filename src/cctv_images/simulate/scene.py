@@ -34,16 +34,19 @@ class Scene:
         rng = random.Random(number * 7919 + 11)
         road, look = Road.of(rng), LOOKS[number % len(LOOKS)]
         kept = io.BytesIO()
-        _grained(draw_backdrop(road, look, rng), rng).save(kept, "JPEG", quality=90)
+        draw_backdrop(road, look, rng).save(kept, "JPEG", quality=90)
         return cls(road, look, kept.getvalue(), vehicles(road, rng), rng.choice(_SIZES))
 
-    def at(self, now: float, caption: str) -> Image.Image:
-        """The view at a moment (epoch seconds)."""
+    def at(self, now: float, caption: str, clock: float | None = None) -> Image.Image:
+        """The view at a moment (epoch seconds). clock: what is written on it, where that goes on by itself."""
         picture = Image.open(io.BytesIO(self.backdrop)).convert("RGB")
         drive(picture, self.road, self.everyone, now, self.look.light)
+        picture = _grained(picture, random.Random(now))
         if self.size != picture.size:
             picture = picture.resize(self.size, Image.Resampling.BILINEAR)
-        write_caption(picture, caption, time.strftime("%Y-%m-%d  %H:%M:%S UTC", time.gmtime(now)))
+        write_caption(
+            picture, caption, time.strftime("%Y-%m-%d  %H:%M:%S UTC", time.gmtime(now if clock is None else clock))
+        )
         return picture
 
 
