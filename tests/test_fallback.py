@@ -18,7 +18,9 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from cctv_images.choices import AS_IT_CAME, RenditionSpec
+from cctv_images.commands.pictures import notes
 from cctv_images.errors import ConfigError, ReasonClass
+from cctv_images.inventory.camera import Camera
 from cctv_images.process.cards import Card, draw
 from cctv_images.process.fallback import MAX_BYTES, Fallbacks, builtin_fallback, load_fallback
 from cctv_images.process.verify import examine
@@ -214,6 +216,12 @@ async def test_names_of_any_kind_are_drawn(fallbacks, name: str) -> None:
     (full,) = await fallbacks(told=told).renditions(replace(CARD, name=name), (AS_IT_CAME,))
     assert not told
     assert full.body != builtin_fallback()
+
+
+def test_check_names_the_cameras_whose_names_the_font_cannot_write() -> None:
+    assert not notes([Camera("1", "generic", name="Škoda / 6th St")])
+    (note,) = notes([Camera("1", "generic", name="6th St"), Camera("2", "generic", name="東京 1")])
+    assert note.endswith("2 (東京)")
 
 
 # --- its words ---

@@ -15,6 +15,7 @@ from cctv_images.errors import ErrorState
 from cctv_images.inventory.camera import Camera
 from cctv_images.records import CameraRecord, Fleet
 from cctv_images.states import CameraState, Health
+from cctv_images.suspicion import Reason, Suspect
 from cctv_images.watch.server import WebServer
 
 pytestmark = needs("chromium")
@@ -86,6 +87,19 @@ async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
 
 def cards(dom: str) -> list[str]:
     return re.findall(r'<li class="card".*?</li>', dom.split("<template")[0], re.DOTALL)
+
+
+async def test_a_suspect_camera_is_marked_beside_its_health_and_found_by_a_chip(shown: Shown) -> None:
+    shown.add("134", "Lamar / 45th").suspect = Suspect(Reason.DUPLICATE, shown.clock.time(), "136")
+    shown.add("135", "Congress")
+    dom = await shown.dom("/#health=suspect")
+    doubted, believed = cards(dom)
+    assert ">ok</span>" in doubted
+    assert "<strong>suspect, duplicate</strong>" in doubted
+    assert "the same view as camera 136" in doubted
+    assert "suspect," not in believed
+    assert 'hidden=""' in believed.partition(">")[0]
+    assert ">suspect 1</button>" in dom
 
 
 async def test_every_camera_has_a_card_with_picture_name_health_and_age(shown: Shown) -> None:

@@ -22,8 +22,10 @@ def shown(settings: Settings, cameras: Collection[Camera]) -> str:
 
 
 def notes(cameras: Collection[Camera]) -> list[str]:
-    """Stamps, by the names in them, of which the font lacks characters."""
-    lacking = {c.camera_id: chars for c in cameras if (chars := missing(stamp_text(c, time.time())))}
+    """Names and stamps of which the font lacks characters."""
+    lacking = {c.camera_id: chars for c in cameras if (chars := missing(f"{c.name}{stamp_text(c, time.time())}"))}
     first = [f"{camera_id} ({plain(chars, 20)})" for camera_id, chars in list(lacking.items())[:SHOWN]]
     more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
-    return [f"the font of the stamp has nothing to draw for these: {', '.join(first)}{more}"] if lacking else []
+    return (
+        [f"the font of fallbacks and stamps has nothing to draw for these: {', '.join(first)}{more}"] if lacking else []
+    )
