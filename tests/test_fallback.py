@@ -179,6 +179,12 @@ def test_name_reason_time_and_agency_each_change_what_is_seen() -> None:
     assert difference(first, draw(CARD, ENGLISH, size)) == 0
 
 
+@pytest.mark.parametrize("address", ["10.1.2.3", "10.1.2.3:8080", "http://cam.local/still", "rtsp://10.0.0.1/live"])
+def test_an_address_in_a_name_is_not_shown(address: str) -> None:
+    without = draw(replace(CARD, name="6th St"), ENGLISH, (640, 360))
+    assert difference(draw(replace(CARD, name=f"6th St {address}"), ENGLISH, (640, 360)), without) == 0
+
+
 def test_small_ones_can_be_read_too() -> None:
     """Letters stand out from their ground, and are as tall as letters must be."""
     card = draw(CARD, ENGLISH_SPANISH, (320, 180)).convert("L")

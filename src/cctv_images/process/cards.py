@@ -5,6 +5,7 @@ Cards (ground and symbol, all that is the same for many) are prepared once per s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,15 +24,17 @@ Colour = tuple[int, int, int]
 
 USUAL_SIZE: Size = (1280, 720)
 LARGEST: Size = (3840, 2160)
-CARDS = 24
-"""Kept at a time, of CARD_PIXELS each at most."""
-CARD_PIXELS = 4_000_000
+CARDS = 16
+"""Kept at a time, of CARD_PIXELS each at most: 48 MB."""
+CARD_PIXELS = 1_000_000
 CLOCK = "%Y-%m-%d %H:%M %Z"
 SMALLEST_PX = 10
 """Letters smaller than this are not read by anybody: lines are left out instead."""
 MOST_LINES = 2
 """Per name or sentence."""
 NAME_LETTERS = 200
+_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\bhttps?://\S+|\brtsp://\S+", re.IGNORECASE)
+"""Some lists have them in their names. They are nobody's business."""
 SHRINK = 0.94
 
 
@@ -116,7 +119,7 @@ def _unbroken(lines: Iterable[_Line], base: float, width: float) -> bool:
 
 def _lines(card: Card, words: tuple[Words, ...], paint: Paint) -> Iterator[_Line]:
     """In the order in which they stand. The first language is larger than the others."""
-    yield _Line(drawable(card.name[:NAME_LETTERS]), 0.56, SEMIBOLD, paint.accent, 1)
+    yield _Line(drawable(_ADDRESS.sub("", card.name[:NAME_LETTERS])), 0.56, SEMIBOLD, paint.accent, 1)
     moment = "" if card.since is None else f"{Moment.fromtimestamp(card.since, ZoneInfo(card.time_zone)):{CLOCK}}"
     for number, language in enumerate(words):
         small, rank = (1.0, 0) if number == 0 else (0.66, 5 * number)
