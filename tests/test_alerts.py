@@ -25,7 +25,7 @@ from cctv_images.errors import ConfigError, ErrorState
 from cctv_images.inventory.camera import Camera
 from cctv_images.records import CameraRecord, Fleet
 from cctv_images.states import CameraState, Health
-from cctv_images.watch import alarm as alarm_module
+from cctv_images.suspicion import Reason, Suspect
 from cctv_images.watch.alarm import Alarm, check_urls
 from cctv_images.watch.alert_text import message
 from cctv_images.watch.alerts import Memory, Policy, Told, decide, observe
@@ -273,6 +273,36 @@ def test_a_message_stays_short_and_names_no_address() -> None:
     assert "\x1b" not in text
 
 
+def test_cameras_that_show_the_same_picture_again_and_again_are_told_too() -> None:
+    story = Story()
+    story.cameras(5)
+    for camera_id in ("c1", "c2"):
+        story.fleet.cameras[camera_id].suspect = Suspect(Reason.FROZEN, NOON)
+    story.wait(HOUR)
+    assert "- 2 cameras with doubtful pictures: frozen, since" in story.text()
+    for record in story.fleet.cameras.values():
+        record.suspect = None
+    story.wait(HOUR)
+    assert story.kinds == [["new"], ["recovered"]]
+
+
+def test_what_the_ledger_the_archive_and_the_inventory_know_reaches_people() -> None:
+    story = Story()
+    story.cameras(5)
+    fleet = story.fleet
+    fleet.ledger.gaps, fleet.ledger.verified_date, fleet.inventory_stale = 3, "2027-01-14", True
+    fleet.archive.ok, fleet.archive.reason, fleet.archive.spool_trouble = False, "timeout", "spool_full"
+    story.wait(5 * MINUTE)
+    (told,) = [story.text()]
+    for words in (
+        "the ledger has gaps (3 slots of 2027-01-14)",
+        "the camera list cannot be read",
+        "the archive takes no copies (timeout)",
+        "pictures are lost to the archive (spool_full)",
+    ):
+        assert words in told
+
+
 def test_a_camera_that_never_gave_a_picture_says_so() -> None:
     story = Story()
     story.cameras(1)
@@ -314,9 +344,9 @@ async def hook() -> AsyncIterator[Hook]:
     await runner.cleanup()
 
 
-def alarm_over(story: Story, tmp_path: Path, *urls: str) -> tuple[Alarm, SimulatedClock]:
+def alarm_over(story: Story, tmp_path: Path, *urls: str, send_s: float = 60) -> tuple[Alarm, SimulatedClock]:
     clock = SimulatedClock(NOON)
-    return Alarm(urls, Policy(20, DAY), tmp_path / "alerts.json", story.fleet, clock, "node1"), clock
+    return Alarm(urls, Policy(20, DAY), tmp_path / "alerts.json", story.fleet, clock, "node1", send_s), clock
 
 
 async def looked(alarm: Alarm, clock: SimulatedClock, memory: Memory, seconds: float = 60) -> Memory:
@@ -382,12 +412,11 @@ async def test_what_no_server_took_is_sent_again_and_what_one_took_is_not(hook: 
     assert "4711" not in str(logs)
 
 
-async def test_a_server_that_hangs_ends_with_its_process(hook: Hook, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(alarm_module, "SEND_S", 2.0)
+async def test_a_server_that_hangs_ends_with_its_process(hook: Hook, tmp_path: Path) -> None:
     hook.hangs = True
     story = Story()
     story.fail(*story.cameras(3))
-    alarm, clock = alarm_over(story, tmp_path, hook.url + "?rto=3000")
+    alarm, clock = alarm_over(story, tmp_path, hook.url + "?rto=3000", send_s=2)
     begin = time.monotonic()
     await looked(alarm, clock, Memory({}), 40)
     assert time.monotonic() - begin < 20

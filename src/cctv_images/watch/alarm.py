@@ -37,7 +37,17 @@ SENDER = "cctv_images.watch.alert_sender"
 class Alarm:
     """Raises nothing but a cancel. What has been told is kept in `path`, so that a restart tells nothing twice."""
 
-    def __init__(self, urls: Sequence[str], policy: Policy, path: Path, fleet: Fleet, clock: Clock, node: str) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        policy: Policy,
+        path: Path,
+        fleet: Fleet,
+        clock: Clock,
+        node: str,
+        send_s: float = SEND_S,
+    ) -> None:
+        self._send_s = send_s
         self._urls, self._policy, self._path = urls, policy, path
         self._fleet, self._clock, self._node = fleet, clock, node
         self._not_before = 0.0
@@ -64,7 +74,7 @@ class Alarm:
 
     async def _send(self, alert: Message) -> bool:
         """Whether somebody has taken it."""
-        record, results = self._fleet.alerts, await ask_sender({"urls": self._urls, **asdict(alert)})
+        record, results = self._fleet.alerts, await _ask_sender({"urls": self._urls, **asdict(alert)}, self._send_s)
         failed = [f"{kind} (no. {number + 1})" for number, kind, taken in results if not taken]
         failed += [f"no. {n + 1}" for n in range(len(self._urls)) if n not in {number for number, _, _ in results}]
         sent = len(failed) < len(self._urls)
@@ -90,13 +100,13 @@ async def check_urls(urls: Sequence[str]) -> None:
     """Raises ConfigError where Apprise is missing or does not understand one of them. Nothing is sent."""
     if find_spec("apprise") is None:
         raise ConfigError('CCTV_ALERT_URLS: Apprise is not installed: install the extra "alerts".')
-    results = await ask_sender({"urls": list(urls)})
+    results = await _ask_sender({"urls": list(urls)}, SEND_S)
     wrong = [str(number + 1) for number, _, taken in results if not taken]
     if wrong:
         raise ConfigError(f"CCTV_ALERT_URLS: Apprise does not understand the address no. {', '.join(wrong)}.")
 
 
-async def ask_sender(request: dict[str, Any]) -> list[tuple[int, str, bool]]:
+async def _ask_sender(request: dict[str, Any], limit_s: float) -> list[tuple[int, str, bool]]:
     """(number, kind, success) of each url that was heard of in time."""
     lines: list[str] = []
     try:
@@ -107,7 +117,7 @@ async def ask_sender(request: dict[str, Any]) -> list[tuple[int, str, bool]]:
         return []
     try:
         with suppress(TimeoutError, OSError):
-            async with asyncio.timeout(SEND_S):
+            async with asyncio.timeout(limit_s):
                 await _exchange(sender, json.dumps(request).encode(), lines)
     finally:
         with suppress(ProcessLookupError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -65,10 +65,11 @@ def _line(told: Told, now: float) -> str:
     return f"- {'; '.join(parts)}, {'; '.join(times)}{': ' if named else ''}{named}{more}"
 
 
-def _reasons(kind: Kind, items: Iterable[Item]) -> str:
+def _reasons(kind: Kind, items: Collection[Item]) -> str:
+    plight = next(item.trouble.plight for item in items)
     counts = Counter(item.trouble.reason for item in items).most_common()
     reasons = ", ".join(reason if len(counts) == 1 else f"{reason} {count}" for reason, count in counts)
-    return f" after {reasons}" if kind == "recovered" else f" without a picture: {reasons}"
+    return f" after {reasons}" if kind == "recovered" else f" {plight}: {reasons}"
 
 
 def _since(told: Told, now: float) -> str:

@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from cctv_images.errors import OUR_NETWORK, ErrorState
 from cctv_images.records import CameraRecord, Fleet
 from cctv_images.states import Health
+from cctv_images.suspicion import Suspect
 
 NO_CONNECTION = OUR_NETWORK | {ErrorState.TIMEOUT, ErrorState.DISCONNECTED}
 """What a segment that falls away does to the cameras behind it, each in its own way."""
@@ -24,6 +25,8 @@ class Trouble:
     """An error_state, or a few words."""
     name: str = ""
     """Of the camera, for people."""
+    plight: str = "without a picture"
+    """Its own, in words."""
     remedy: str = ""
     last_picture_at: float | None = None
     segment: bool = False
@@ -54,6 +57,8 @@ def snapshot(fleet: Fleet) -> Snapshot:
         health = record.state.health
         if health in (Health.FAILING, Health.DISABLED) and record.state.error_state:
             troubles[camera_id] = _camera(record, record.state.error_state, fleet.uplink_suspected_since is not None)
+        elif health is Health.OK and record.suspect:
+            troubles[camera_id] = _doubtful(record, record.suspect)
         elif health is Health.OK:
             well.add(camera_id)
         elif health is not Health.PAUSED:
@@ -86,8 +91,19 @@ def _camera(record: CameraRecord, state: ErrorState, suspected: bool) -> Trouble
         cause = UPLINK
     elif state in NO_CONNECTION:
         cause, segment = f"no connection {_segment(record.camera.host)}", True
-    remedy, last_picture_at = state.meaning.remedy, record.last_picture_at
-    return Trouble(cause, state.value, record.camera.name, remedy, last_picture_at, segment)
+    return Trouble(
+        cause,
+        state.value,
+        record.camera.name,
+        remedy=state.meaning.remedy,
+        last_picture_at=record.last_picture_at,
+        segment=segment,
+    )
+
+
+def _doubtful(record: CameraRecord, suspect: Suspect) -> Trouble:
+    reason, shown = suspect.reason.value, record.last_picture_at
+    return Trouble(f"looks {reason}", reason, record.camera.name, "with doubtful pictures", "look at the camera", shown)
 
 
 @lru_cache(maxsize=20_000)
