@@ -422,3 +422,11 @@ def test_picture_bombs_take_the_memory_of_one_and_give_it_back() -> None:
 def test_what_is_published_by_default_is_what_the_verifier_says() -> None:
     assert process(PLAIN).picture == examine(PLAIN, MAX_PIXELS)
     assert replace(Order(), masks=LEFT).changes_full
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (7, 300), (300, 7)])
+def test_pictures_of_a_few_dark_pixels_are_pictures(size: tuple[int, int]) -> None:
+    for kind in ("JPEG", "PNG"):
+        done = process(encoded(Image.new("RGB", size), kind), renditions=renditions("full, thumb:3x3"), masks=LEFT)
+        assert (done.picture.width, done.picture.height) == size
+    assert process(encoded(Image.new("RGB", size))).picture.width == size[0]

@@ -87,7 +87,7 @@ def shrunk(jpeg: bytes, mode: str) -> Image.Image | None:
     """A small copy of a JPEG; None where Pillow does not read it."""
     try:
         with Image.open(BytesIO(jpeg), formats=("JPEG",)) as image:
-            image.draft(mode, (image.width // 8, image.height // 8))
+            image.draft(mode, (-(-image.width // 8), -(-image.height // 8)))
             return image.convert(mode)
     except (OSError, SyntaxError, ValueError):
         return None
