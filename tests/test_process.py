@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -356,12 +355,12 @@ async def test_a_picture_with_renditions_leaves_the_event_loop_free() -> None:
     camera = Camera("1", "axis", choices=Choices(renditions("full, t:640x360, w:320x180@webp"), LEFT, "{time}"))
     body = encoded(scene(1920, 1080))
     work = [asyncio.create_task(processor.process(body, camera, NOON)) for _ in range(8)]
-    worst, last = 0.0, time.perf_counter()
+    turns = 0
     while not all(task.done() for task in work):
         await asyncio.sleep(0.002)
-        worst, last = max(worst, time.perf_counter() - last), time.perf_counter()
+        turns += 1
     assert len({task.result().picture.md5 for task in work}) == 1
-    assert worst < 0.5
+    assert turns > 20
     processor.close()
 
 
