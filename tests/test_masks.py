@@ -288,7 +288,7 @@ def traces(*folders: Path) -> list[str]:
     return found
 
 
-async def test_no_unmasked_byte_of_a_masked_camera_is_in_store_page_state_log_or_temporary_files(
+async def test_no_unmasked_byte_of_a_masked_camera_is_in_store_archive_page_state_log_or_temporary_files(
     tmp_path: Path, weed: Weed
 ) -> None:
     bucket = f"masked-{tmp_path.name[:30].replace('_', '-').lower()}"
@@ -304,6 +304,7 @@ async def test_no_unmasked_byte_of_a_masked_camera_is_in_store_page_state_log_or
         "CCTV_LOG_LEVEL": "debug",
         "CCTV_RENDITIONS": "full, thumb:480x270, tiny:160x90@webp",
         "CCTV_MASKS": "masks.json",
+        "CCTV_ARCHIVE": f"file://{tmp_path}/archive",
         "CCTV_INTERVAL": "5",
         "TMPDIR": str(tmp_path / "tmp"),
     }
@@ -326,6 +327,8 @@ async def test_no_unmasked_byte_of_a_masked_camera_is_in_store_page_state_log_or
                 async with session.get(f"http://127.0.0.1:{service.port}/image/whole.jpg") as answer:
                     assert dark_half(await answer.read())
             await stop(daemon)
+    kept = [path for path in (tmp_path / "archive").rglob("*.jpg")]
+    assert len([path for path in kept if dark_half(path.read_bytes())]) >= 2
     assert traces(tmp_path) == []
     assert list((tmp_path / "tmp").iterdir()) == []
 
