@@ -199,6 +199,7 @@ def test_choices_are_the_fleets_the_makes_and_the_rows() -> None:
 )
 def test_a_wrong_choice_of_a_row_is_its_rows_mistake(column: str, cell: str, said: str) -> None:
     found = read([{"camera_id": "1", "address": "10.0.0.1", "model": "axis", column: cell}])
+    assert found.rejected[0].reason.startswith(f"{column}: ")
     assert said in found.rejected[0].reason
 
 

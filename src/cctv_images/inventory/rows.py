@@ -132,9 +132,16 @@ def _recipe(model: str, address: Address, path: str | None, rules: Rules) -> str
     return recipe
 
 
+def _choice(name: str, text: str) -> Any:
+    try:
+        return READERS[name](text)
+    except ValueError as exc:
+        raise ValueError(f"{name}: {exc}") from None
+
+
 def _choices(row: Row, recipe: str, rules: Rules, problems: _Problems) -> Choices:
     """The fleet's, changed by the make's, changed by the row's own. Masks of file and row add up."""
-    own = {name: problems.attempt(reader, row.text(name)) for name, reader in READERS.items() if row.text(name)}
+    own = {name: problems.attempt(_choice, name, row.text(name)) for name in READERS if row.text(name)}
     drawn = problems.attempt(masks, row.masks) if row.masks not in (None, "", []) else None
     changes = {**rules.by_make.get(recipe, {}), **{name: value for name, value in own.items() if value is not None}}
     return replace(rules.choices, **changes, masks=rules.masks.get(row.text("camera_id"), ()) + (drawn or ()))
