@@ -22,10 +22,10 @@ from cctv_images.archiving import open_archiving, prove, reopen_store
 from cctv_images.clock import RealClock
 from cctv_images.doubts import Doubts
 from cctv_images.errors import EX_BAD, EX_OK, CameraError, ConfigError, plain
-from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.changes import Changes, ReloadRefused, changes
 from cctv_images.inventory.source import InventorySource, InventoryUnavailable, Loaded
 from cctv_images.last_pictures import LastPictures
+from cctv_images.listed import Listed
 from cctv_images.neighbours import Neighbours
 from cctv_images.process import Fallbacks, Processor, load_fallback
 from cctv_images.publish import Publisher, Store, open_store
@@ -33,7 +33,7 @@ from cctv_images.publish.folder import FolderStore
 from cctv_images.records import CameraRecord, Fleet
 from cctv_images.removals import Removals
 from cctv_images.rescue import Rescue
-from cctv_images.roster import PACE_S, Roster
+from cctv_images.roster import Roster
 from cctv_images.settings import Settings, fingerprint, fingerprint_mistake, load_settings, restart_needed
 from cctv_images.states import Policy
 from cctv_images.uplink import UplinkGate
@@ -53,8 +53,6 @@ DRAIN_S = 6.0
 TICK_S = 1.0
 SUMMARY_AT_MOST_EVERY_S = 60.0
 DEBTS_EVERY_S = 30.0
-INVENTORY_RETRY_S = 60.0
-NONE_YET = "none until it comes"
 ONCE_AT_A_TIME = 1000
 ONCE_PATIENCE_S = 30.0
 """How long `run --once` waits for a sick store."""
@@ -99,14 +97,11 @@ class Service:
         self.env_file = env_file
         self.clock = RealClock()
         self.fleet = Fleet(self.clock.time(), fingerprint=fingerprint(settings))
-        self.running: dict[str, Camera] = {}
         self.stopping = asyncio.Event()
         self.hung_up = asyncio.Event()
         self.debts_due = asyncio.Event()
         self.gate = UplinkGate(settings.uplink_hold)
         self._starting: asyncio.Task[Any] | None = None
-        self._reloading = asyncio.Lock()
-        self._stale_reason = ""
 
     def heed_signals(self) -> None:
         """From the first moment: by default a SIGHUP would end the process, and a SIGTERM would not be a clean end."""
@@ -137,7 +132,6 @@ class Service:
         self.store = store = await open_store(settings)
         self.publisher = Publisher(store, clock, on_sick=self._on_sick, on_well=self._on_well)
         stack.push_async_callback(self.publisher.close)
-        self.source = parts.inventory_source(settings, clock)
         self.guard = parts.login_guard(settings, clock, self._on_refused, self._on_changed)
         stack.push_async_callback(self.guard.close)
         self.acquirer = parts.acquirer(settings, self.guard)
@@ -183,14 +177,16 @@ class Service:
             clock,
             self.pictures,
         )
+        source = parts.inventory_source(settings, clock)
+        self.listed = Listed(settings, source, self.fleet, clock, self.roster, self.removals, self.debts_due.set)
 
     # --- once, and for ever ---
 
     async def run_once(self, progress: Callable[[CameraRecord, int], None] | None) -> int:
-        loaded = await self._first_inventory()
+        loaded = await self.listed.first()
         if loaded is None:
             return EX_BAD  # inventory_stale says why
-        self._report_inventory(loaded)
+        self.listed.report(loaded)
         self.publisher.be_impatient(ONCE_PATIENCE_S)
         await prove(self.settings, self.store, self.publisher, self.archive, self.neighbours)
         workers = [self.roster.enlist(camera) for camera in loaded.inventory.cameras.values()]
@@ -222,7 +218,7 @@ class Service:
             page = WebServer(self.fleet, self.clock, self.image_path)
             await page.open(settings.listen)
             stack.push_async_callback(page.close)
-        return await self._first_inventory()
+        return await self.listed.first()
 
     async def run(self, loaded: Loaded | None) -> int:
         settings, self._starting = self.settings, None
@@ -249,7 +245,7 @@ class Service:
     def _chores(self, loaded: Loaded | None) -> dict[str, Coroutine[Any, Any, None]]:
         gate = service_gate(self.fleet, self.clock, {"picture threads": self.processor.alive})
         return {
-            "inventory": self._follow_inventory(loaded),
+            "inventory": self.listed.follow(loaded),
             "hangups": self._reload_on_hangup(),
             "summary": self._summarise(),
             "ledger": self.ledger.follow(self.fleet),
@@ -266,97 +262,6 @@ class Service:
         if self.settings.alert_urls:
             chores["alerts"] = parts.alarm(self.settings, self.clock, self.fleet).run()
         return chores
-
-    # --- inventory ---
-
-    async def _first_inventory(self) -> Loaded | None:
-        """The inventory at the start: fresh, else the last good one, else None: it is then tried until it comes."""
-        try:
-            return await self.source.load()
-        except InventoryUnavailable as exc:
-            last_good = await self.source.last_good()
-            self._report_stale(str(exc), "the last good one" if last_good else NONE_YET)
-            return last_good
-
-    async def _follow_inventory(self, loaded: Loaded | None) -> None:
-        notify("READY=1")
-        if loaded is not None:
-            await self._first_take(loaded)
-        while True:
-            pause = self.settings.inventory_refresh or INVENTORY_RETRY_S
-            await self.clock.sleep(min(pause, INVENTORY_RETRY_S) if self.fleet.inventory_stale else pause)
-            if self.fleet.inventory_stale or self.settings.inventory_refresh:
-                await self._refresh()
-
-    @property
-    def _has_inventory(self) -> bool:
-        return bool(self.fleet.inventory_loaded_at)
-
-    async def _first_take(self, loaded: Loaded) -> None:
-        async with self._reloading:
-            if not self._has_inventory:  # else a reload was faster
-                await self._apply(changes({}, loaded.inventory), loaded)
-
-    async def _take(self, loaded: Loaded, running: dict[str, Camera]) -> None:
-        self.running = dict(running)
-        self.fleet.inventory_source, self.fleet.inventory_loaded_at = self.source.name, self.clock.time()
-        self.fleet.inventory_stale = loaded.saved_at is not None
-        self._stale_reason = self._stale_reason if self.fleet.inventory_stale else ""
-        self._report_inventory(loaded)
-        if loaded.saved_at is None and (problem := await self.source.keep(loaded)):
-            log.warning("state_not_saved", detail=problem)
-
-    def _report_inventory(self, loaded: Loaded) -> None:
-        inventory, known = loaded.inventory, set(self.fleet.rejected_rows)
-        for row in inventory.rejected:
-            if str(row) not in known:
-                log.warning("inventory_row_rejected", camera_id=row.camera_id, detail=str(row))
-        self.fleet.rejected_rows = [str(row) for row in inventory.rejected]
-        log.info(
-            "inventory_loaded",
-            source=self.source.name,
-            cameras=len(inventory.cameras),
-            rejected=len(inventory.rejected),
-            states=", ".join(f"{word or 'unnamed'} {count}" for word, count in inventory.counts.items()),
-        )
-
-    def _report_stale(self, reason: str, using: str) -> None:
-        self.fleet.inventory_stale = True
-        if reason != self._stale_reason:
-            self._stale_reason = reason
-            log.error("inventory_stale", detail=reason, using=using)
-
-    async def _refresh(self) -> None:
-        """Re-reads the inventory alone; a refresh never revives a camera, and a bad one changes nothing."""
-        async with self._reloading:
-            try:
-                loaded = await self.source.load()
-                plan = changes(self.running, loaded.inventory)
-            except (InventoryUnavailable, ConfigError, ReloadRefused) as exc:
-                self._report_stale(str(exc), "the one in force" if self._has_inventory else NONE_YET)
-                return
-            if self.fleet.inventory_stale or self._is_news(plan, loaded) or not plan.is_empty:
-                await self._apply(plan, loaded)
-
-    def _is_news(self, plan: Changes, loaded: Loaded) -> bool:
-        shown = {r.camera.camera_id: r.camera for r in self.fleet.cameras.values() if not r.camera.enabled}
-        rejected = [str(row) for row in loaded.inventory.rejected]
-        same = (self.running, shown, self.fleet.rejected_rows)
-        return same != (plan.unchanged | plan.kept, loaded.inventory.paused, rejected)
-
-    async def _apply(self, plan: Changes, loaded: Loaded) -> None:
-        """Makes the plan true. The first one after a start also finds out who left while the service was down."""
-        first, gone = not self._has_inventory, {i: c for i, c in self.running.items() if i not in plan.unchanged}
-        if first and (before := await self.source.last_good()):
-            gone = {i: c for i, c in before.inventory.cameras.items() if i not in plan.cameras}
-        await self._take(loaded, plan.cameras)
-        await self.roster.remove(self.fleet.cameras.keys() - self.running.keys() - loaded.inventory.paused.keys())
-        await self.roster.pause(loaded.inventory.paused)
-        await self.roster.restart(plan.restarted.values())
-        spread = self.settings.startup_spread
-        self.roster.start(plan.started.values(), spread if first else min(spread, PACE_S * len(plan.started)))
-        await self.removals.update(gone, self.running, None if first else self.clock.time())
-        self.debts_due.set()
 
     # --- what operators ask for (watch.control) ---
 
@@ -380,22 +285,23 @@ class Service:
 
     async def reload(self, force: bool) -> dict[str, Any]:
         """Re-reads settings and inventory. Raises ConfigError with the reason; everything then stays as it was."""
-        async with self._reloading:
+        async with self.listed.changing:
             try:
                 settings, source, loaded, plan, store, kept_in = await self._read_again(force)
             except (ConfigError, InventoryUnavailable, ReloadRefused) as exc:
                 log.error("reload_refused", detail=str(exc))
                 raise ConfigError(str(exc)) from None
             hide_secrets(settings)
-            self.settings, self.source = settings, source
+            self.settings = self.listed.settings = settings
+            self.listed.source = source
             self.acquirer.update_credentials(settings.credentials, settings.default_login)
             await self.publisher.swap(store)
             if self.archive and kept_in:
                 await self.archive.swap(kept_in)
-            await self._apply(plan, loaded)
+            await self.listed.apply(plan, loaded)
             revived = await self.roster.revive(self.fleet.cameras.values(), "reload")
         return {
-            "cameras": len(self.running),
+            "cameras": len(self.listed.running),
             "started": len(plan.started),
             "changed": len(plan.restarted),
             "stopped": len(plan.removed) + len(plan.paused),
@@ -410,7 +316,7 @@ class Service:
             raise ConfigError(f"{', '.join(names)} changed: that takes a restart.")
         source = parts.inventory_source(settings, self.clock)
         loaded = await source.load()
-        plan = changes(self.running, loaded.inventory, force=force)
+        plan = changes(self.listed.running, loaded.inventory, force=force)
         kept_in = await reopen_store(settings, self.clock) if self.archive else None
         return settings, source, loaded, plan, await open_store(settings), kept_in
 
@@ -483,7 +389,7 @@ class Service:
             await self.rescue.look()
 
     def _all_begun(self) -> bool:
-        return self._has_inventory and all(w.record.cycles for w in self.roster.workers.values())
+        return self.listed.begun and all(w.record.cycles for w in self.roster.workers.values())
 
     async def _summarise(self) -> None:
         totals = Totals.of(self.fleet, self.clock.monotonic())
