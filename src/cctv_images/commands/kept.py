@@ -25,9 +25,10 @@ def shown(settings: Settings, cameras: Mapping[str, Camera]) -> list[str]:
     count = len(_chosen(settings, cameras))
     whose = f"{count} of {len(cameras)} cameras" if settings.archive_cameras else "all cameras"
     share = f", every {_ordinal(settings.archive_every)} slot" if settings.archive_every > 1 else ""
-    days = f"for {settings.archive_days} days" if settings.archive_days else "for ever"
+    limits = [f"for {settings.archive_days} days"] if settings.archive_days else []
+    limits += [f"up to {settings.archive_bytes / 1e9:,.1f} GB"] if settings.archive_bytes else []
     return [
-        f"archive    {settings.archive}: pictures of {whose}{share} are kept, {days}",
+        f"archive    {settings.archive}: pictures of {whose}{share} are kept, {', '.join(limits) or 'for ever'}",
         f"spool      {settings.spool_bytes / 2**20:,.0f} MiB: {lasts(settings, cameras)}",
     ]
 
