@@ -1,8 +1,9 @@
 """A stand-in for S3 that costs as little as Python allows: it takes objects, forgets them, and answers with their MD5.
 
-    python benchmarks/sink.py
+    python benchmarks/sink.py [PORT]
 
-Prints the port it listens on at 127.0.0.1, plain http, any bucket, no signature looked at. GET /stats gives
+Prints the port it listens on at 127.0.0.1, plain http, any bucket, no signature looked at. HEAD tells size and ETag,
+If-None-Match is obeyed. GET /stats gives
 {"objects": …, "bytes": …, "kinds": {"picture": …}, "newest": {"/bucket/key": epoch seconds}}. Ends at SIGTERM.
 """
 
@@ -30,6 +31,8 @@ class Taken:
     bytes: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     newest: dict[str, float] = field(default_factory=dict)
+    held: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Path -> size and MD5."""
 
     def json(self) -> bytes:
         facts = {"objects": self.objects, "bytes": self.bytes, "kinds": self.kinds, "newest": self.newest}
@@ -57,12 +60,16 @@ class Visit(asyncio.Protocol):
             return
         head, rest, self.head = self.head[:end], self.head[end + 4 :], b""
         method, path, _ = head.split(b"\r\n", 1)[0].split(b" ")
+        if method == b"HEAD":
+            self.tell(path.decode())
+            return
         if method != b"PUT":
             self.answer(self.taken.json() if path == b"/stats" else b"", b"")
             return
         length, kind = LENGTH.search(head), KIND.search(head)
         assert length, "objects come with their length"
-        self.missing = int(length[1])
+        self.missing = self.size = int(length[1])
+        self.taken_already = path.decode() in self.taken.held and b"if-none-match" in head.lower()
         self.path, self.kind = path.decode(), kind[1].decode() if kind else "none"
         self.md5 = hashlib.md5(usedforsecurity=False)
         if EXPECT.search(head):
@@ -75,18 +82,29 @@ class Visit(asyncio.Protocol):
         self.missing -= len(data)
         self.taken.bytes += len(data)
         if not self.missing:
+            if self.taken_already:
+                self.transport.write(b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n")
+                return
+            self.taken.held[self.path] = (self.size, self.md5.hexdigest())
             self.taken.objects += 1
             self.taken.kinds[self.kind] += 1
             self.taken.newest[self.path] = time.time()
             self.answer(b"", b'ETag: "%s"\r\n' % self.md5.hexdigest().encode())
+
+    def tell(self, path: str) -> None:
+        if path not in self.taken.held:
+            self.transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            return
+        size, md5 = self.taken.held[path]
+        self.transport.write(b'HTTP/1.1 200 OK\r\nETag: "%s"\r\nContent-Length: %d\r\n\r\n' % (md5.encode(), size))
 
     def answer(self, body: bytes, headers: bytes) -> None:
         self.transport.write(b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s" % (headers, len(body), body))
 
 
 async def main() -> None:
-    taken = Taken()
-    server = await asyncio.get_running_loop().create_server(lambda: Visit(taken), "127.0.0.1", 0, backlog=1024)
+    taken, port = Taken(), int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    server = await asyncio.get_running_loop().create_server(lambda: Visit(taken), "127.0.0.1", port, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
