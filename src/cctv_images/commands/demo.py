@@ -23,8 +23,8 @@ from cctv_images.settings import load_settings, scrub_environment
 from cctv_images.watch.logs import configure_logging
 
 WATCHED_BY = ("CCTV_LISTEN", "CCTV_INTERVAL", "CCTV_LOG_FORMAT", "CCTV_LOG_LEVEL")
-LOOKS = ("CCTV_RENDITIONS", "CCTV_STAMP", "CCTV_TIME_ZONE", "CCTV_MASKS", "CCTV_BY_MAKE")
-HEEDED = WATCHED_BY + LOOKS
+LOOKS = ("RENDITIONS", "STAMP", "TIME_ZONE", "MASKS", "BY_MAKE", "CONTENT_ACTION", "FROZEN_AFTER", "FALLBACK_TEXT")
+HEEDED = WATCHED_BY + tuple(f"CCTV_{name}" for name in LOOKS)
 """What a demo takes from the environment. Stores, inventory and accounts are its own: it must not touch real ones."""
 PACE = {
     "CCTV_INTERVAL": "10",
