@@ -131,6 +131,11 @@ def test_a_picture_that_is_not_upright_is_still_shown_upright(orientation: int) 
     assert alike(opened(again.data), upright) < 6
 
 
+@pytest.mark.parametrize("size", [(1, 1), (7, 7), (1, 400), (400, 1)])
+def test_a_dark_picture_of_a_few_pixels_is_a_picture(size: tuple[int, int]) -> None:
+    assert (process(encoded(Image.new("RGB", size))).picture.width, size[1]) == size
+
+
 def test_hostile_metadata_costs_no_picture() -> None:
     for body in (
         b"Exif\0\0",
@@ -295,6 +300,14 @@ def test_masks_reach_a_little_over_their_edges_and_no_further() -> None:
         left, top, right, bottom = ImageChops.invert(white).getbbox()
         assert size[0] / 4 - 4 <= left < size[0] / 4 < size[0] * 3 / 4 < right <= size[0] * 3 / 4 + 4
         assert size[1] / 4 - 4 <= top < size[1] / 4 < size[1] * 3 / 4 < bottom <= size[1] * 3 / 4 + 4
+
+
+def test_the_tips_of_a_mask_hide_what_they_touch() -> None:
+    tips = [[0.2, 0.2], [0.7, 0.25], [0.6, 0.8], [0.25, 0.6]]
+    for size in ((1280, 720), (200, 150), (17, 9)):
+        white = masked(Image.new("RGB", size, "white"), masks([tips]))
+        touched = {(int(x * size[0]) - dx, int(y * size[1]) - dy) for x, y in tips for dx in (0, 1) for dy in (0, 1)}
+        assert {white.getpixel(pixel) for pixel in touched} == {(0, 0, 0)}, size
 
 
 def test_a_mask_that_cannot_be_drawn_ends_the_picture_not_the_mask() -> None:

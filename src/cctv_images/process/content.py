@@ -125,8 +125,8 @@ def _plain(counts: NDArray[np.intp], apart: int) -> int:
 
 def _is_snow(grey: Grey) -> bool:
     """Noise of an analogue input without a signal: large, and without anything in common between neighbours."""
-    height = grey.shape[0]
-    if height < ROWS:
+    height, width = grey.shape
+    if height < ROWS or width < 2:
         return False
     part = grey[height * SKY // ROWS : height * VERGE // ROWS : max(1, height // 24)].astype(np.float32)
     part -= part.mean()

@@ -44,7 +44,9 @@ def _stencil(size: tuple[int, int], masks: Iterable[Mask]) -> Image.Image:
     for mask in masks:
         corners = outline(mask, size)
         draw.polygon(corners, fill=255)
-        draw.line([*corners, corners[0], corners[1]], fill=255, width=2 * MARGIN + 1, joint="curve")
+        draw.line([*corners, corners[0]], fill=255, width=2 * MARGIN + 1)
+        for corner in corners:  # a line's joint leaves out the tip
+            draw.circle(corner, MARGIN + 0.5, fill=255)
     return stencil
 
 
