@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from PIL import Image, ImageDraw, ImageFont
 
 from cctv_images.errors import ReasonClass
-from cctv_images.process.font import BOLD, REGULAR, SEMIBOLD, drawable, font
+from cctv_images.process.font import BOLD, REGULAR, SEMIBOLD, drawable, font, shortened
 from cctv_images.process.stamp import Moment
 from cctv_images.process.symbols import symbol
 from cctv_images.wording import TIME, Words
@@ -159,13 +159,7 @@ def _wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> list[str]
             lines[-1] = longer
         else:
             lines.append(word)
-    return [_cut(line, face, width) for line in lines if line]
-
-
-def _cut(line: str, face: ImageFont.FreeTypeFont, width: float) -> str:
-    while face.getlength(line) > width and len(line) > 1:
-        line = line.rstrip("…")[:-1].rstrip() + "…"
-    return line
+    return [shortened(line, face, width) for line in lines if line]
 
 
 def _column(size: Size) -> tuple[float, float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_right
 from functools import lru_cache
 from importlib import resources
 
@@ -34,6 +35,14 @@ def drawable(text: str) -> str:
     """The text in one line, without what is missing."""
     whole = unicodedata.normalize("NFC", text)
     return " ".join("".join(char for char in whole if _has(char)).split())
+
+
+def shortened(line: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+    """As much of it as fits into so many pixels, with an ellipsis for the rest."""
+    if face.getlength(line) <= width:
+        return line
+    kept = bisect_right(range(1, len(line)), width, key=lambda letters: face.getlength(f"{line[:letters]}…"))
+    return f"{line[:kept].rstrip()}…"
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from cctv_images.inventory.camera import Camera
-from cctv_images.process.font import SEMIBOLD, drawable, font
+from cctv_images.process.font import SEMIBOLD, drawable, font, shortened
 
 TIME = "%Y-%m-%d %H:%M:%S %Z"
 LINE_SHARE = 28
@@ -66,10 +66,4 @@ def _lines(text: str, face: ImageFont.FreeTypeFont, width: float, most: int) -> 
     kept = lines[:most]
     if len(lines) > most:
         kept[-1] += "…"
-    return [_cut(line, face, width) for line in kept]
-
-
-def _cut(line: str, face: ImageFont.FreeTypeFont, width: float) -> str:
-    while len(line) > 1 and face.getlength(line) > width:
-        line = line.rstrip("…")[:-1] + "…"
-    return line
+    return [shortened(line, face, width) for line in kept]
