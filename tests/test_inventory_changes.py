@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.changes import ReloadRefused, changes
 from cctv_images.inventory.parse import Inventory, RejectedRow
+from cctv_images.masks import Mask
 
 
 def camera(camera_id: str, host: str = "10.0.0.1") -> Camera:
@@ -47,6 +48,15 @@ def test_a_row_that_became_unreadable_or_doubled_keeps_its_last_good_form() -> N
     assert found.kept == fleet("a")
     assert found.cameras == fleet("a", "b")
     assert found.is_empty
+
+
+def test_a_row_that_became_unreadable_still_gets_the_masks_of_the_file() -> None:
+    mask = Mask(((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)))
+    running = fleet("a", "b")
+    found = changes(running, Inventory({}, rejected=rejected("a", "b"), masks={"a": (mask,)}))
+    assert found.restarted["a"].choices.masks == (mask,)
+    assert found.kept == fleet("b")
+    assert changes(found.cameras, Inventory({}, rejected=rejected("a", "b"), masks={"a": (mask,)})).is_empty
 
 
 def test_a_row_that_never_ran_is_not_started_because_it_is_bad() -> None:

@@ -78,6 +78,9 @@ def test_each_rendition_has_its_key() -> None:
     assert tiny.key(KEY, "134") == "image/tiny/134.webp"
     assert thumb.key("{camera_id}", "1.2") == "thumb/1.2"
     assert tiny.key("{camera_id}", "134") == "tiny/134.webp"
+    assert tiny.key("{camera_id}", "1.2") == "tiny/1.2.webp"
+    assert tiny.key("a/cam.{camera_id}", "134") == "a/tiny/cam.134.webp"
+    assert tiny.key("{camera_id}/last.jpeg", "134") == "134/tiny/last.webp"
     assert thumb.key("{camera_id}/now.jpg", "134") == "134/thumb/now.jpg"
 
 

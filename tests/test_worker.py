@@ -257,6 +257,22 @@ async def test_an_attempt_that_could_not_end_before_the_next_slot_is_not_begun(w
     assert w.record().cycles[0].attempts == 1
 
 
+async def test_a_fallback_is_as_old_as_the_decision_to_show_it(world) -> None:
+    """Else one that waits to be drawn would replace the picture that has come meanwhile."""
+    w = world(error(ErrorState.UNREACHABLE))
+    drawn, decided = w.renditions, []
+
+    async def slowly(card: Card, specs: tuple[RenditionSpec, ...]) -> tuple[Rendition, ...]:
+        decided.append(w.clock.time())
+        await w.clock.sleep(8)
+        return await drawn(card, specs)
+
+    w.renditions = slowly
+    w.start(spread=0)
+    await w.clock.advance(60)
+    assert [w.public["c0"].captured_at] == decided
+
+
 async def test_a_fallback_the_store_did_not_take_is_owed_and_paid_also_when_disabled(world) -> None:
     w = world(error(ErrorState.UNREACHABLE))
     w.store_up = False

@@ -25,6 +25,7 @@ STAMP_FIELDS = ("name", "camera_id", "time")
 
 _TIME = re.compile(r"(?:%-?[aAbBdeHIjmMpSyYzZ%]|[^%{}]){1,40}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_ENDING = re.compile(r"\.[^.{}]+\Z")
 _FORM = "expected renditions such as full, thumb:480x270, small:320x180@q70"
 
 
@@ -51,14 +52,12 @@ class RenditionSpec:
 
     def key(self, template: str, camera_id: str) -> str:
         """The object key: CCTV_KEY's for `full`, else with the name before its last part and the codec's ending."""
-        key = template.format(camera_id=camera_id)
         if self.name == FULL:
-            return key
-        folder, slash, last = key.rpartition("/")
-        if self.webp:
-            stem, dot, _ = last.rpartition(".")
-            last = f"{stem if dot else last}.webp"
-        return f"{folder}{slash}{self.name}/{last}"
+            return template.format(camera_id=camera_id)
+        folder, slash, last = template.rpartition("/")
+        if self.webp:  # the template's own ending goes: one that is part of an id is what tells cameras apart
+            last = f"{_ENDING.sub('', last)}.webp"
+        return f"{folder}{slash}{self.name}/{last}".format(camera_id=camera_id)
 
 
 AS_IT_CAME = RenditionSpec(FULL)

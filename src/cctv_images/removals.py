@@ -121,14 +121,14 @@ class Removals:
 
     async def _carry_out(self, camera_id: str, gone: Gone) -> bool:
         """Whether the camera's picture itself is gone."""
-        deadline, specs = self.clock.monotonic() + TRY_S, gone.specs
+        deadline, specs, decided = self.clock.monotonic() + TRY_S, gone.specs, self.clock.time()
         try:
             if self.policy == "delete":
                 for spec in specs:
                     await self.publisher.delete(camera_id, spec.key(self.key, camera_id), deadline)
             else:
                 for made in await self.fallback.renditions(gone.card, specs):
-                    await self._replace(camera_id, made, deadline)
+                    await self._replace(camera_id, made, decided, deadline)
         except StoreError:
             return False
         if self.pending.get(camera_id) == gone:
@@ -141,10 +141,11 @@ class Removals:
             log.info("fallback_published", camera_id=camera_id, detail="no longer run")
         return True
 
-    async def _replace(self, camera_id: str, made: Rendition, deadline: float) -> None:
-        key, now = made.spec.key(self.key, camera_id), self.clock.time()
+    async def _replace(self, camera_id: str, made: Rendition, decided: float, deadline: float) -> None:
+        """decided: epoch seconds; a picture that has come since is newer."""
+        key = made.spec.key(self.key, camera_id)
         publication = Publication(
-            key, made.body, "fallback", now, self.ttl_s, content_type=made.spec.content_type, md5=made.md5
+            key, made.body, "fallback", decided, self.ttl_s, content_type=made.spec.content_type, md5=made.md5
         )
         await self.publisher.put(camera_id, publication, deadline)
 

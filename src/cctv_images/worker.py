@@ -250,9 +250,9 @@ class CameraWorker:
 
     async def pay_debt(self, deadline: float | None = None) -> None:
         clock, record = self.tools.clock, self.record
-        state = record.state.error_state
+        state, decided = record.state.error_state, clock.time()  # a picture that comes while it is drawn is newer
         renditions = await self.tools.fallback.renditions(self._card(), record.camera.choices.renditions)
-        if not await self._put(renditions, "fallback", clock.time(), deadline or clock.monotonic() + DEBT_TRY_S, state):
+        if not await self._put(renditions, "fallback", decided, deadline or clock.monotonic() + DEBT_TRY_S, state):
             record.owed = False
             self.log.info("fallback_published", health=record.state.health, error_state=state)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.parse import Inventory
@@ -23,7 +23,7 @@ class Changes:
 
     started: dict[str, Camera]
     restarted: dict[str, Camera]
-    """Their rows changed; as they are now."""
+    """Their rows changed, as they are now; or became unreadable, and get masks that CCTV_MASKS now has for them."""
     unchanged: dict[str, Camera]
     """Not to be touched: they miss no slot."""
     kept: dict[str, Camera]
@@ -61,11 +61,20 @@ def changes(running: Mapping[str, Camera], new: Inventory, *, force: bool = Fals
             f"it would stop {len(stopping)} of {len(running)} cameras ({len(removed)} removed, {len(paused)} paused); "
             "if that is meant, reload with --force"
         )
+    masked = {i: _masked(camera, new) for i, camera in kept.items()}
+    restarted = {i: camera for i, camera in (new.cameras | masked).items() if i in running and camera != running[i]}
     return Changes(
         started={i: camera for i, camera in new.cameras.items() if i not in running},
-        restarted={i: camera for i, camera in new.cameras.items() if i in running and camera != running[i]},
+        restarted=restarted,
         unchanged={i: camera for i, camera in new.cameras.items() if running.get(i) == camera},
-        kept=kept,
+        kept={i: camera for i, camera in kept.items() if i not in restarted},
         paused=paused,
         removed=removed,
     )
+
+
+def _masked(camera: Camera, new: Inventory) -> Camera:
+    """With the masks that are new for it: what nobody may see does not wait for a row to be mended."""
+    choices = camera.choices
+    more = tuple(mask for mask in new.masks.get(camera.camera_id, ()) if mask not in choices.masks)
+    return replace(camera, choices=replace(choices, masks=choices.masks + more)) if more else camera

@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cctv_images.errors import plain
@@ -19,6 +19,7 @@ from cctv_images.inventory.columns import resolve
 from cctv_images.inventory.fields import Row, row_of, yes_or_no
 from cctv_images.inventory.formats import read_table
 from cctv_images.inventory.rows import Rules, check_row, paused_camera
+from cctv_images.masks import Mask
 
 RUNNING_STATUS = "TURNED_ON"
 """Austin's `Camera Status` of a camera that is to be shown; every other one means not enabled."""
@@ -49,6 +50,8 @@ class Inventory:
     rejected: list[RejectedRow] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     """All rows by the source's word for their state, e.g. TURNED_ON 413, DESIRED 95."""
+    masks: Mapping[str, tuple[Mask, ...]] = field(default_factory=dict)
+    """Those of CCTV_MASKS: they hold for rows that are rejected, too."""
 
 
 def parse(data: bytes, *, source_name: str, rules: Rules) -> Inventory:
@@ -82,7 +85,7 @@ def parse(data: bytes, *, source_name: str, rules: Rules) -> Inventory:
     ids = {*cameras, *paused, *(row.camera_id or "" for row in rejected)}
     rejected += _masks_of_nobody(rules, ids)
     named = cameras.keys() | {row.camera_id for row in rejected}
-    return Inventory(cameras, {i: c for i, c in paused.items() if i not in named}, rejected, counts)
+    return Inventory(cameras, {i: c for i, c in paused.items() if i not in named}, rejected, counts, rules.masks)
 
 
 def _state(row: Row, has_status: bool) -> tuple[bool, str]:
