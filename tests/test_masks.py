@@ -159,6 +159,7 @@ def test_masks_for_a_camera_that_does_not_exist_are_told_with_the_nearest_one() 
     assert [str(row) for row in found.rejected] == [
         "CCTV_MASKS entry 3: there is no camera CAM2 in the inventory; did you mean CAM-2?"
     ]
+    assert "did you mean CAM-1?" in str(read(rows, masks={" cam-1": masks(HALF)}).rejected[0])
     assert found.rejected[0].camera_id is None, "a camera that left the list is not kept running by its masks"
 
 

@@ -59,6 +59,7 @@ def test_renditions_are_read_as_they_are_written_and_full_comes_last() -> None:
         ("full, thumb:480x270@", "unknown format"),
         ("full, thumb:480x270, Thumb:320x180", '"thumb"'),
         ("full, full@q80", 'called "full"'),
+        ("full, t:9x9@q70@q80", "one thing twice: @q80"),
         ("full@webp", "is a JPEG"),
         ("full, t:9x9@webp@progressive", "no progressive WebP"),
         ("full, ../up:48x27", "is not made of"),

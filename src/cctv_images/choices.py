@@ -102,7 +102,10 @@ def _rendition(word: str) -> RenditionSpec:
         raise ValueError(f"{_FORM}; {shown} says no size")
     spec: dict[str, Any] = {"name": name, "box": _box(size, shown) if colon else None}
     for option in options:
-        spec |= _option(option, shown)
+        chosen = _option(option, shown)
+        if chosen.keys() & spec.keys():
+            raise ValueError(f"{shown} says one thing twice: @{plain(option, 20)}")
+        spec |= chosen
     if name == FULL and spec.get("webp"):
         raise ValueError(f"{shown}: the picture itself is a JPEG, only other renditions can be WebP")
     if spec.get("webp") and spec.get("progressive"):

@@ -33,9 +33,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "path": ("path",),
     "tls": ("tls",),
     "renditions": ("renditions",),
-    "masks": ("masks",),
+    "masks": ("masks", "privacy_masks", "privacy_mask"),
     "stamp": ("stamp",),
-    "time_zone": ("time_zone",),
+    "time_zone": ("time_zone", "timezone"),
 }
 """Canonical column → the headings that mean it, the first present wins; compared by `normal`."""
 

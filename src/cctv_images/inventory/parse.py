@@ -127,7 +127,8 @@ def _masks_of_nobody(rules: Rules, ids: set[str]) -> Iterator[RejectedRow]:
     """A mistyped id leaves the camera that was meant without its masks."""
     for number, camera_id in enumerate(rules.masks, 1):
         if camera_id not in ids:
-            near = difflib.get_close_matches(camera_id, ids, 1)
+            alike = [known for known in ids if known.lower() == camera_id.strip().lower()]
+            near = alike or difflib.get_close_matches(camera_id, ids, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             reason = f"there is no camera {plain(camera_id, 64)} in the inventory{hint}"
             yield RejectedRow(number, None, reason, "CCTV_MASKS entry")
