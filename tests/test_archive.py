@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -484,6 +485,54 @@ async def test_what_the_disk_has_spoilt_is_set_aside_and_named(scripted: Kitchen
     assert ("a", Kept.LOST, "damaged") in scripted.ledger.told
     assert list((await listing(scripted.store)).values()) == [b"well"]
     assert len(list((scripted.folder / "spool").glob("*/damaged/*"))) == 1
+
+
+class Ailing(Spool):
+    """On a disk that has become read-only, or cannot be listed, at times."""
+
+    trouble: tuple[str, ...] = ()
+
+    def remove(self, entries: Iterable[Spooled]) -> None:
+        self._suffer("remove")
+        super().remove(entries)
+
+    def set_aside(self, entry: Spooled) -> None:
+        self._suffer("set_aside")
+        super().set_aside(entry)
+
+    def pages(self) -> Iterator[list[Spooled]]:
+        self._suffer("pages")
+        yield from super().pages()
+
+    def _suffer(self, verb: str) -> None:
+        if verb in Ailing.trouble:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+async def test_a_disk_that_turns_bad_ends_nothing_and_is_told_once(
+    scripted: Kitchen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = scripted.fill(*(draft("a", NOON + n, b"%d" % n) for n in range(4)))
+    next((scripted.folder / "spool").glob(f"*/2*/{entries[0].name}")).write_bytes(b"?")
+    monkeypatch.setattr(Ailing, "trouble", ("remove", "set_aside"))
+    with capture_logs() as logs:
+        async with scripted.open(kind=Ailing):
+            await until(lambda: scripted.record.archived == 3)
+            await asyncio.sleep(2.2)
+            assert len(scripted.spooled()) == 4
+            monkeypatch.setattr(Ailing, "trouble", ("pages",))
+            await until(lambda: len(scripted.spooled()) == 1)
+            monkeypatch.setattr(Ailing, "trouble", ())
+    assert scripted.record.archived == 3
+    assert [entry.get("reason") for entry in logs if entry["event"] == "spool_failed"] == ["damaged", "spool_failed"]
+
+
+async def test_a_picture_that_never_fits_does_not_cost_the_oldest(scripted: Kitchen) -> None:
+    async with scripted.open(limit=50, when_full="oldest", run=False) as archive:
+        scripted.keep(archive, "a", NOON, b"0123456789")
+        scripted.keep(archive, "a", NOON + 1, b"0" * 51)
+    assert [entry.size for entry in scripted.spooled()] == [10]
+    assert scripted.ledger.count(Kept.LOST, "spool_full") == 1
 
 
 async def test_a_stop_writes_down_what_is_in_memory(scripted: Kitchen) -> None:

@@ -111,6 +111,30 @@ def test_what_does_not_fit_is_refused_with_the_reason(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_the_same_picture_of_the_same_slot_is_one_entry(spool: Spool) -> None:
+    accepted(spool, draft(), draft())
+    assert (spool.entries, spool.bytes, len(files(spool))) == (1, 6, 1)
+
+
+def test_a_folder_that_cannot_be_made_leaves_nothing_behind(spool: Spool) -> None:
+    (spool.home / "20260301T1200").write_text("in the way")
+    (refused,) = spool.accept([draft()])
+    assert refused == Refused("spool_failed", "Not a directory")
+    assert os.listdir(spool.home / "new") == []
+
+
+def test_a_disk_that_could_not_be_read_at_the_start_is_counted_later(spool: Spool) -> None:
+    accepted(spool, draft("a"))
+    spool.close()
+    (spool.home / "new" / "odd").mkdir()
+    again = Spool(spool.home.parent, ARCHIVE, spool.limit)
+    assert again.open() == "Is a directory"
+    (spool.home / "new" / "odd").rmdir()
+    accepted(again, draft("b"))
+    assert again.entries == 2
+    again.close()
+
+
 def test_the_oldest_are_found_first(spool: Spool) -> None:
     accepted(spool, *(draft("a", NOON + 60 * n, b"x" * 100) for n in range(5)))
     assert [entry.captured_at for entry in spool.oldest(150)] == [NOON, NOON + 60]

@@ -19,7 +19,7 @@ from cctv_images.errors import StoreError
 from cctv_images.publish.store import Publication, Stat, Store
 from cctv_images.records import ArchiveRecord
 from cctv_images.retain.intake import SETTLE_S, Account
-from cctv_images.retain.reasons import DAMAGED, Kept
+from cctv_images.retain.reasons import DAMAGED, FAILED, Kept
 from cctv_images.retain.spool import Damaged, Spool
 from cctv_images.retain.spooled import Spooled
 
@@ -61,6 +61,8 @@ class Drain:
         self._failed: OrderedDict[str, float] = OrderedDict()
         """Entry -> when it is tried again."""
         self._archived: list[Spooled] = []
+        self._stuck = False
+        """What has been archived could not be removed the last time."""
         self._pages: Iterator[list[Spooled]] = iter(())
         self._page: list[Spooled] = []
         self._newest_next = True
@@ -110,6 +112,7 @@ class Drain:
             async with self._turn:
                 entry = await self._next()
                 self._in_hand[entry.name] = entry
+                self._failed.pop(entry.name, None)
                 if self._trouble:
                     await self._archive(entry)
                     continue
@@ -120,7 +123,12 @@ class Drain:
     async def _next(self) -> Spooled:
         while True:
             await self._clock.sleep(self._next_at - self._clock.monotonic())
-            if entry := await self._choose():
+            try:
+                entry = await self._choose()
+            except OSError as exc:
+                self._in_trouble(_unreadable(exc), probe=True)
+                continue
+            if entry:
                 self._next_at = self._clock.monotonic() + self._gap_s
                 return entry
             self._came.clear()
@@ -183,11 +191,11 @@ class Drain:
                 if number == entry.number:
                     entry = await self._renumber(entry)
         except FileNotFoundError:  # given up for a newer one
-            del self._in_hand[entry.name]
+            self._in_hand.pop(entry.name, None)
         except Damaged:
             await self._lose(entry)
         except OSError as exc:
-            self._fail(entry, StoreError("spool", f"the spool cannot be read: {exc.strerror}"), probe)
+            self._fail(entry, _unreadable(exc), probe)
         except StoreError as error:
             self._fail(entry, error, probe)
         else:
@@ -219,7 +227,7 @@ class Drain:
     async def _renumber(self, entry: Spooled) -> Spooled:
         """In the spool first: after a crash it is looked for, or put, under that number again."""
         renumbered = await self._in_thread(partial(self._spool.renumber, entry))
-        del self._in_hand[entry.name]
+        self._in_hand.pop(entry.name, None)
         self._in_hand[renumbered.name] = renumbered
         return renumbered
 
@@ -235,11 +243,14 @@ class Drain:
             record.ok, record.reason, record.detail, record.since = True, "", "", self._clock.time()
 
     def _fail(self, entry: Spooled, error: StoreError, probe: bool) -> None:
-        del self._in_hand[entry.name]
+        self._put_off(entry)
+        self._in_trouble(error, probe)
+
+    def _put_off(self, entry: Spooled) -> None:
+        self._in_hand.pop(entry.name, None)
         self._failed[entry.name] = self._clock.monotonic() + AGAIN_S
         if len(self._failed) > KNOWN_BY_HEART:
             self._failed.popitem(last=False)
-        self._in_trouble(error, probe)
 
     def _in_trouble(self, error: StoreError, probe: bool) -> None:
         """probe: begun when the trouble was known already. What was under way when it began does not prolong it."""
@@ -259,8 +270,12 @@ class Drain:
         log.error("spool_failed", reason=DAMAGED, camera_id=entry.camera_id, detail=f"set aside: {entry.name}")
         self._account.kept(entry.camera_id, entry.slot, Kept.LOST, DAMAGED)
         self._record.lost[DAMAGED] += 1
-        await self._in_thread(lambda: self._spool.set_aside(entry))
-        del self._in_hand[entry.name]
+        try:
+            await self._in_thread(lambda: self._spool.set_aside(entry))
+        except OSError:
+            self._put_off(entry)
+        else:
+            self._in_hand.pop(entry.name, None)
 
     # --- what has been archived leaves the spool ---
 
@@ -272,11 +287,25 @@ class Drain:
     async def _remove(self) -> None:
         """Once the ledger has it: a crash in between only shows the archive what it has already."""
         gone, self._archived = self._archived, []
-        if gone:
-            await self._in_thread(partial(self._account.settle, SETTLE_S))
+        if not gone:
+            return
+        await self._in_thread(partial(self._account.settle, SETTLE_S))
+        try:
             await self._in_thread(partial(self._spool.remove, gone))
+        except OSError as exc:
+            self._archived = gone + self._archived
+            if not self._stuck:
+                why = f"what has been archived cannot be removed: {exc.strerror}"
+                log.error("spool_failed", reason=FAILED, detail=why)
+            self._stuck = True
+            return
+        self._stuck = False
         for entry in gone:
-            del self._in_hand[entry.name]
+            self._in_hand.pop(entry.name, None)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(self._disk, work)
+
+
+def _unreadable(exc: OSError) -> StoreError:
+    return StoreError("spool", f"the spool cannot be read: {exc.strerror}")

@@ -108,7 +108,7 @@ class Intake:
     def _take(self, drafts: Sequence[Draft]) -> None:
         results = self._spool.accept(drafts)
         if self._drops_oldest:
-            full = [n for n, result in enumerate(results) if isinstance(result, Refused) and result.reason == FULL]
+            full = [n for n, result in enumerate(results) if self._would_fit(drafts[n], result)]
             if full and self._make_room(sum(len(drafts[n].data) for n in full)):
                 for n, result in zip(full, self._spool.accept([drafts[n] for n in full]), strict=True):
                     results[n] = result
@@ -123,6 +123,11 @@ class Intake:
             log.info("spool_recovered", lost=self._lost)
             self._lost = 0
             self._record.spool_trouble = ""
+
+    def _would_fit(self, draft: Draft, result: Spooled | Refused) -> bool:
+        """If older ones went."""
+        is_full = isinstance(result, Refused) and result.reason == FULL
+        return is_full and len(draft.data) <= self._spool.limit
 
     def _make_room(self, size: int) -> bool:
         """Gives up the oldest, once the ledger has it."""

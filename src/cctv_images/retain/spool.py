@@ -67,7 +67,7 @@ class Spool:
         self._folders: OrderedDict[str, dict[tuple[str, str], list[str]]] = OrderedDict()
         """Folder -> camera and second -> MD5s in the order of their numbers, for those last written to."""
         self._lock: int | None = None
-        self._proven = False
+        self._counted = self._proven = False
 
     def open(self) -> str:
         """Counts what is there; returns the trouble with the disk, if any: it is tried again with each picture.
@@ -91,14 +91,17 @@ class Spool:
             for folder in (self._root, self.home, new):
                 folder.mkdir(0o750, exist_ok=True)
             self._lock = locked(self._root / "lock")
+        if not self._counted:
             for name in os.listdir(new):
                 os.unlink(new / name)
-            for entry in self.scan():
-                self._count(1, entry.size)
+            sizes = [entry.size for entry in self.scan()]
+            self._count(len(sizes), sum(sizes))
+            self._counted = True
         if not self._proven:
             if not (self.home / "address").exists():
                 write_atomically(self.home / "address", f"{self._archive}\n".encode())
-            sync_folder(self._root)
+            for folder in (self.home, self._root, self._root.parent):
+                sync_folder(folder)
             canary = os.urandom(32)
             _write_flushed(new / "canary", canary)
             read = (new / "canary").read_bytes()
@@ -158,13 +161,15 @@ class Spool:
                 raise
             _write_flushed(temporary, draft.data)  # a new file: after a failed flush nobody knows what the old one has
         with self._naming:
-            entry = self._named(draft)
             try:
+                entry = self._named(draft)
+                was_there = os.path.exists(self._path(entry))
                 os.rename(temporary, self._path(entry))
             except OSError:
                 _forget(temporary)
                 raise
-        self._count(1, entry.size)
+        if not was_there:
+            self._count(1, entry.size)
         return entry
 
     def _named(self, draft: Draft) -> Spooled:
@@ -191,7 +196,11 @@ class Spool:
         path = self.home / folder
         if not path.is_dir():
             path.mkdir(0o750)
-            sync_folder(self.home)
+            try:
+                sync_folder(self.home)
+            except OSError:
+                path.rmdir()
+                raise
         return known
 
     def _take_back(self, entry: Spooled | Refused) -> None:
