@@ -310,6 +310,25 @@ def test_what_is_kept_does_not_lie_where_the_public_reads(store: str, key: str, 
     assert expected in only(CCTV_STORE=store, CCTV_KEY=key, CCTV_ARCHIVE=archive)
 
 
+def test_links_and_other_spellings_do_not_hide_where_an_archive_lies(tmp_path: Path) -> None:
+    (tmp_path / "www").mkdir()
+    (tmp_path / "link").symlink_to("www")
+    for spelling in ("link/kept", "%77ww/kept"):
+        problem = only(
+            CCTV_STORE=f"file://{tmp_path}/www",
+            CCTV_KEY="{camera_id}.jpg",
+            CCTV_ARCHIVE=f"file://{tmp_path}/{spelling}",
+        )
+        assert "lies where pictures are published" in problem
+    for spelling in ("x/%2e%2e/www", "a%00b"):
+        assert "expected a path without" in only(CCTV_ARCHIVE=f"file://{tmp_path}/{spelling}")
+
+
+def test_a_list_of_cameras_names_one_at_least() -> None:
+    assert load(CCTV_ARCHIVE_CAMERAS=" 134, 135,").archive_cameras == {"134", "135"}
+    assert "expected one word at least" in only(CCTV_ARCHIVE_CAMERAS=",")
+
+
 def test_an_archive_may_lie_beside_the_published_pictures() -> None:
     load(CCTV_STORE="s3://bucket", CCTV_ARCHIVE="s3://bucket/kept")
     load(CCTV_STORE="s3://bucket/live", CCTV_KEY="{camera_id}.jpg", CCTV_ARCHIVE="s3://bucket/lively")

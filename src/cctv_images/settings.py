@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, MutableMapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -34,7 +35,8 @@ def _store(text: str) -> str:
     url = values.split_url(text)
     if url.query or url.fragment:
         raise ValueError("expected nothing behind ? and #")
-    if "://" in text and ("//" in url.path or any(part in (".", "..") for part in url.path.split("/"))):
+    path = unquote(url.path)
+    if "://" in text and ("//" in path or "\0" in path or any(part in (".", "..") for part in path.split("/"))):
         raise ValueError("expected a path without empty parts and dots")
     try:
         parse_address(text)

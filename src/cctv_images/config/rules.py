@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from cctv_images.acquire.recipes import find_recipe, nearest
 from cctv_images.config.values import http_url, length, region
@@ -112,11 +114,18 @@ def archive_is_apart(s: Settings) -> Iterator[Complaint]:
     if not s.archive:
         return
     fixed = s.key.partition("{")[0].rpartition("/")[0]
-    public, kept = f"{s.store}/{fixed}".rstrip("/") + "/", f"{s.archive}/"
+    public, kept = _place(s.store, fixed), _place(s.archive)
     if kept.startswith(public):
         yield "archive", f"lies where pictures are published ({public}), expected another place: that one is public"
     elif public.startswith(kept):
         yield "archive", f"has the published pictures inside it ({public}), expected another place"
+
+
+def _place(address: str, below: str = "") -> str:
+    """Ends in a slash. Of a folder: where it is behind all links."""
+    if address.startswith("file://"):
+        address, below = f"file://{os.path.realpath(f'{unquote(address[7:])}/{below}')}", ""
+    return f"{address}/{below}".rstrip("/") + "/"
 
 
 RULES: tuple[tuple[set[str], Callable[[Settings], Iterator[Complaint]]], ...] = (

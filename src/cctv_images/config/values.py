@@ -243,7 +243,10 @@ def key_template(text: str) -> str:
 
 
 def words(text: str) -> frozenset[str]:
-    return frozenset(re.split(r"[\s,]+", text.strip(", ")))
+    found = frozenset(re.split(r"[\s,]+", text)) - {""}
+    if not found:
+        raise ValueError("expected one word at least")
+    return found
 
 
 def header_value(text: str) -> str:
