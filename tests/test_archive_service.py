@@ -255,6 +255,7 @@ async def test_what_a_node_said_more_than_a_day_ago_is_ignored(keeping: Service)
         old["settings"]["CCTV_KEY"] = "other/{camera_id}.jpg"
         (nodes / "retired.json").write_text(json.dumps(old))
         (nodes / "rubbish.json").write_text("no JSON")
+        (nodes / "deep.json").write_text("[" * 9000)
         keeping.log.unlink()
         async with keeping.running("run") as daemon:
             await until(lambda: keeping.events("service_started"))

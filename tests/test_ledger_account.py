@@ -135,6 +135,11 @@ def test_what_is_no_ledger_is_told_in_a_sentence(path: Path, content: bytes | No
         Account(path, END)
 
 
+def test_a_place_where_no_ledger_can_be_looked_for_is_told_in_a_sentence(path: Path) -> None:
+    with pytest.raises(Unreadable, match="it cannot be read: File name too long"):
+        Account(path.with_name("x" * 300), END)
+
+
 # --- keys ---
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from cctv_images.clock import Clock
-from cctv_images.errors import ConfigError, StoreError
+from cctv_images.errors import ConfigError, StoreError, plain
 from cctv_images.neighbours import Neighbours
 from cctv_images.publish import Publisher, Store, open_archive
 from cctv_images.publish.store import Lack
@@ -68,7 +68,12 @@ async def open_archiving(settings: Settings, clock: Clock, ledger: Ledger, recor
 
 
 async def reopen_store(settings: Settings, clock: Clock) -> Store:
-    return await open_archive(settings, known=is_known(spool_folder(settings), settings.archive), clock=clock)
+    """Raises ConfigError."""
+    try:
+        known = is_known(spool_folder(settings), settings.archive)
+    except OSError as exc:
+        raise ConfigError(f"CCTV_STATE_DIR = {plain(settings.state_dir)}: {exc.strerror}.") from None
+    return await open_archive(settings, known=known, clock=clock)
 
 
 async def prove(

@@ -88,6 +88,6 @@ def _read(body: bytes, now: float) -> Mapping[str, object] | None:
     try:
         told = json.loads(body)
         at, theirs = datetime.fromisoformat(told["at"]).timestamp(), told["settings"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return theirs if isinstance(theirs, dict) and now - at < DAY_S else None

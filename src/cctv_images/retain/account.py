@@ -107,9 +107,9 @@ class Account:
 
     def __init__(self, path: Path, now: float) -> None:
         self._path, self._now = path, int(now)
-        if not path.exists():
-            raise Unreadable("there is none yet: the service makes it when it runs")
         with self._sentences():
+            if not path.exists():
+                raise Unreadable("there is none yet: the service makes it when it runs")
             self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
             try:
                 self._prepare()
@@ -193,7 +193,8 @@ class Account:
         try:
             yield
         except (sqlite3.Error, OSError) as exc:
-            raise Unreadable(f"it cannot be read: {exc}") from None
+            why = (isinstance(exc, OSError) and exc.strerror) or exc
+            raise Unreadable(f"it cannot be read: {why}") from None
 
 
 class _Known(NamedTuple):

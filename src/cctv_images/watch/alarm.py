@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ SEND_S = 60.0
 AGAIN_S = 60.0
 """After a message that nobody took."""
 SENDER = "cctv_images.watch.alert_sender"
+ANSWER = re.compile(r"([0-9]+) (\S+) (yes|no)\n")
 
 
 class Alarm:
@@ -123,7 +125,7 @@ async def _ask_sender(request: dict[str, Any], limit_s: float) -> list[tuple[int
         with suppress(ProcessLookupError):
             sender.kill()
         await sender.wait()
-    words = [line.split() for line in lines]
+    words = [match.groups() for line in lines if (match := ANSWER.fullmatch(line))]  # what else a plugin prints: no
     return sorted((int(number), kind, taken == "yes") for number, kind, taken in words)
 
 
@@ -134,7 +136,7 @@ async def _exchange(sender: asyncio.subprocess.Process, request: bytes, lines: l
     await sender.stdin.drain()
     sender.stdin.close()
     async for line in sender.stdout:
-        lines.append(line.decode())
+        lines.append(line.decode(errors="replace"))
 
 
 def _loaded(path: Path) -> Memory:
