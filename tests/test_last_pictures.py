@@ -12,9 +12,11 @@ from program import stop, until
 from service import Service
 from zoo import zoo_of
 
+from cctv_images.choices import Choices
 from cctv_images.clock import SimulatedClock
 from cctv_images.inventory.camera import Camera
 from cctv_images.last_pictures import LastPictures
+from cctv_images.masks import Mask, masks
 from cctv_images.records import CameraRecord, Fleet
 
 
@@ -37,6 +39,30 @@ async def test_size_and_time_of_the_last_picture_come_back(tmp_path: Path) -> No
     fleet.cameras["b"].last_picture_at, fleet.cameras["b"].last_size = 1100.0, (640, 480)
     await pictures.save()
     assert json.loads(path.read_bytes()).keys() == {"b"}
+
+
+async def test_a_mask_that_is_new_after_a_restart_takes_the_public_picture_away(tmp_path: Path) -> None:
+    path, clock = tmp_path / "pictures.json", SimulatedClock()
+    one, other = masks([[[0, 0], [1, 0], [0, 1]], [[1, 1], [0.9, 1], [1, 0.9]]])
+
+    def masked(*chosen: Mask) -> CameraRecord:
+        return CameraRecord(Camera("a", "generic", choices=Choices(masks=chosen)), 300.0)
+
+    async def restarted(was: CameraRecord, now: CameraRecord) -> bool:
+        was.last_picture_at, was.last_size = 1000.5, (1920, 1080)
+        await LastPictures(path, Fleet(0.0, {"a": was}), clock).save()
+        LastPictures(path, Fleet(0.0), clock).restore(now)
+        return now.owed
+
+    assert await restarted(masked(), masked(one))
+    assert not await restarted(masked(one, other), masked(one))
+    owing = masked(other)
+    assert await restarted(masked(one), owing)
+    assert await restarted(owing, masked(other)), "until the store has taken the fallback"
+    path.write_text('{"a": [1000, 1920, 1080]}')
+    old = masked(one)
+    LastPictures(path, Fleet(0.0), clock).restore(old)
+    assert old.owed, "the file is of a version that knew no masks"
 
 
 async def test_what_a_camera_has_shown_since_is_not_overwritten(tmp_path: Path) -> None:

@@ -1,21 +1,26 @@
-"""What is known of each camera's last picture, over restarts: how large it was, and since when there has been none."""
+"""What is known of each camera's last picture, over restarts: how large it was, since when there has been none, and
+which masks it had."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from pathlib import Path
 
 import structlog
 
 from cctv_images.clock import Clock
 from cctv_images.files import write_atomically
+from cctv_images.inventory.camera import Camera
 from cctv_images.records import CameraRecord, Fleet
 
 log = structlog.get_logger()
 
 EVERY_S = 60.0
 Size = tuple[int, int]
+Known = tuple[float, int, int, tuple[str, ...]]
+"""Epoch seconds, width, height, and the masks."""
 
 
 class LastPictures:
@@ -28,10 +33,10 @@ class LastPictures:
         self._known = self._saved()
         self._failing = False
 
-    def _saved(self) -> dict[str, tuple[float, int, int]]:
+    def _saved(self) -> dict[str, Known]:
         try:
             saved = json.loads(self.path.read_bytes())
-            return {str(i): (float(at), int(width), int(height)) for i, (at, width, height) in saved.items()}
+            return {str(i): (float(at), int(w), int(h), tuple(*masks)) for i, (at, w, h, *masks) in saved.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
@@ -40,6 +45,7 @@ class LastPictures:
         known = self._known.get(record.camera.camera_id)
         if known and record.last_picture_at is None:
             record.last_picture_at, record.last_size = known[0], (known[1], known[2])
+            record.owed = bool(set(_masks(record.camera)) - set(known[3]))  # the public may see what nobody may now
 
     def size(self, camera_id: str) -> Size | None:
         """Also of a camera that is no longer run."""
@@ -52,8 +58,7 @@ class LastPictures:
             await self.save()
 
     async def save(self) -> None:
-        records = self.fleet.cameras.items()
-        now = {i: (r.last_picture_at, *r.last_size) for i, r in records if r.last_picture_at and r.last_size}
+        now = {i: known for i, record in self.fleet.cameras.items() if (known := self._known_of(record))}
         if not now.keys() - self._known.keys() and all(self._known[i] == known for i, known in now.items()):
             return
         self._known |= now
@@ -65,3 +70,13 @@ class LastPictures:
             if not self._failing:
                 log.warning("state_not_saved", detail=f"{self.path.name}: {exc.strerror}")
             self._failing = True
+
+    def _known_of(self, record: CameraRecord) -> Known | None:
+        if not record.last_picture_at or not record.last_size:
+            return None
+        before = self._known.get(record.camera.camera_id) if record.owed else None
+        return record.last_picture_at, *record.last_size, before[3] if before else _masks(record.camera)
+
+
+def _masks(camera: Camera) -> tuple[str, ...]:
+    return tuple(f"{zlib.crc32(repr(mask).encode()):08x}" for mask in camera.choices.masks)
