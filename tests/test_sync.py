@@ -23,6 +23,7 @@ from test_publish_store import aws, picture
 from test_sync_sides import bucket_side, folder_side, keys, plain_side, read
 
 from cctv_images.clock import RealClock, SimulatedClock
+from cctv_images.errors import StoreError
 from cctv_images.publish.side import Side
 from cctv_images.publish.side_folder import FolderSide
 from cctv_images.publish.side_s3 import S3Side
@@ -218,6 +219,26 @@ async def test_what_the_daemon_writes_meanwhile_is_never_replaced_by_an_older_on
     assert [(tmp_path / "b" / f"{name}.jpg").read_bytes() for name in ("live", "older")] == [b"newer one", b"older one"]
     assert (await syncing(source, destination, update=True)).complete
     assert [(tmp_path / "b" / f"{name}.jpg").read_bytes() for name in ("live", "older")] == [b"newer one", b"body"]
+
+
+async def test_what_a_try_has_put_and_could_not_prove_is_read_before_it_counts(tmp_path: Path, syncing: Any) -> None:
+    source, destination = await folder_side(tmp_path / "a"), await folder_side(tmp_path / "b")
+    await fill(source, "1.jpg", "2.jpg")
+
+    class Lying:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(destination, name)
+
+        async def write(self, key: str, *how: Any) -> None:
+            if await destination.look(key):
+                await destination.write(key, *how)
+            await fill(destination, key, body=b"BODY" if key == "1.jpg" else b"body")
+            raise StoreError("lied", "nothing shows that the object was taken")
+
+    clock, liar = SimulatedClock(), Lying()
+    async with hurried(clock):
+        done = await syncing(source, liar, clock=clock)
+    assert (done.complete, done.keys("different"), done.arrived_meanwhile) == (False, ["1.jpg"], 1)
 
 
 async def test_what_vanishes_before_it_is_read_is_no_failure(tmp_path: Path, syncing: Any) -> None:
@@ -423,6 +444,18 @@ async def test_only_what_is_asked_for_is_compared_and_copied(tmp_path: Path, syn
         (Selection(cameras=frozenset({"134", "135"}), first=date(2026, 3, 3)), [days[2], days[5]]),
     ):
         assert (await syncing(source, destination, selection=selection, report_only=True)).keys("missing") == wanted
+
+
+def test_a_camera_is_not_taken_for_another_one_with_a_dot() -> None:
+    for camera, found in (("gate", ["image/gate.jpg"]), ("gate.2", ["image/gate.2.jpg"])):
+        meant = Selection(cameras=frozenset({camera})).filter()
+        assert meant is not None
+        assert [*filter(meant, ("image/gate.jpg", "image/gate.2.jpg", "image/gate2.jpg"))] == found
+
+
+def test_many_cameras_are_named_in_few_words() -> None:
+    named = Selection(cameras=frozenset(f"{n:04}" for n in range(2000))).document()["cameras"]
+    assert (len(named), named[-1]) == (21, "and 1980 more")
 
 
 def test_the_date_of_a_key_is_found_in_the_usual_forms() -> None:

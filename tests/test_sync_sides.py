@@ -164,7 +164,8 @@ async def test_there_is_nothing_to_read_where_there_is_nothing(side: Side) -> No
 
 async def test_a_folder_shows_no_half_files_and_those_of_a_killed_run_go(tmp_path: Path) -> None:
     side = await folder_side(tmp_path)
-    (tmp_path / ".0123.cctv-tmp").write_bytes(b"half")
+    (tmp_path / ".0123456789abcdef.cctv-tmp").write_bytes(b"half")
+    (tmp_path / "mine.cctv-tmp").write_bytes(b"a person's")
     (tmp_path / ".cctv-tmp").mkdir()  # where an archive begins its files
     task = asyncio.create_task(side.write("big", body(LARGE), None))
     while not any(tmp_path.glob(".*.cctv-tmp")) or await keys(side) != []:
@@ -172,7 +173,7 @@ async def test_a_folder_shows_no_half_files_and_those_of_a_killed_run_go(tmp_pat
     task.cancel()
     await asyncio.wait([task])
     assert await keys(side) == []
-    assert [path.name for path in tmp_path.iterdir()] == [".cctv-tmp"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".cctv-tmp", "mine.cctv-tmp"]
 
 
 async def test_a_source_is_not_touched(tmp_path: Path) -> None:
@@ -196,6 +197,19 @@ async def test_a_file_says_what_the_daemon_wrote_beside_it(tmp_path: Path) -> No
     os.utime(tmp_path / "bare.png", (NOON, NOON))
     _, about = await read(side, "bare.png")
     assert (about.headers, about.metadata) == ({"Content-Type": "image/png"}, {"captured-at": "2026-03-01T12:00:00Z"})
+
+
+async def test_what_others_wrote_beside_a_file_may_be_any_date(tmp_path: Path) -> None:
+    side = await folder_side(tmp_path)
+    for name, said in (("captured-at", "9999-12-31T23:59:59-14:00"), ("expires", "0001-01-01T00:00:00+14:00")):
+        (tmp_path / name).write_bytes(b"x")
+        os.setxattr(tmp_path / name, f"user.{name}", said.encode())
+        found = await side.look(name)
+        assert found is not None
+        assert found.moment == (found.modified if name == "captured-at" else found.captured_at)
+    (tmp_path / "early").touch()
+    os.utime(tmp_path / "early", (-(1 << 31), -(1 << 31)))
+    assert (await side.look("early")).captured_at == 0  # type: ignore[union-attr]
 
 
 async def test_a_file_that_grows_while_it_is_read_is_told(tmp_path: Path) -> None:
@@ -262,6 +276,28 @@ async def test_one_server_copies_by_itself(weed: Weed) -> None:
         await destination.copy(source, "none", None)
     assert caught.value.reason == "missing"
     assert not await destination.copy(await folder_side(Path(weed._folder)), "a", None)
+
+
+async def test_what_has_come_while_the_parts_were_sent_is_not_replaced() -> None:
+    """The server knows no conditions."""
+    there: list[bytes] = []
+
+    async def answer(seen: Seen) -> bytes | None:
+        method, path, _ = seen.line.split()
+        if method == "HEAD":
+            said = {"ETag": "newer", "Last_Modified": "Sun, 01 Mar 2026 12:00:00 GMT"}
+            return await (says("200 OK", **said) if there else says("404 Not Found"))(seen)
+        if "partNumber" in path:
+            there.append(b"newer")
+            return await says("200 OK", ETag=hashlib.md5(seen.body).hexdigest())(seen)
+        return await says("200 OK", b"<UploadId>u</UploadId>" if method == "POST" else b"")(seen)
+
+    async with serving(answer) as server:
+        side = await plain_side(server.port)
+        with pytest.raises(StoreError, match="there already"):
+            await side.write("1", body(LARGE), None)
+        last = server.requests[-1].line
+    assert last.startswith("DELETE /pictures/1?uploadId=u ")
 
 
 async def test_whether_the_server_holds_to_conditions_is_tried_on_what_was_just_created(weed: Weed) -> None:

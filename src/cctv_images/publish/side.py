@@ -28,6 +28,8 @@ CARRIED = (
 THERE, CHANGED = "there", "changed"
 """Reasons of StoreErrors: an object is there that should not be; it is not the one that was seen."""
 HASHED_IN_LOOP = 1 << 20
+FIRST, LAST = 0.0, 253_402_300_799.0
+"""Epoch seconds that can be a date up to the year 9999; what other software writes beside an object may be any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,10 @@ class About:
     @property
     def captured_at(self) -> float | None:
         try:
-            return datetime.fromisoformat(self.metadata["captured-at"]).timestamp()
-        except (KeyError, ValueError):
+            moment = datetime.fromisoformat(self.metadata["captured-at"]).timestamp()
+        except (KeyError, ValueError, OverflowError):
             return None
+        return moment if FIRST <= moment <= LAST else None
 
     @property
     def moment(self) -> float:

@@ -17,16 +17,20 @@ from pathlib import Path
 
 from cctv_images.clock import iso
 from cctv_images.errors import StoreError
-from cctv_images.publish.folder import NO_ATTRIBUTES, FolderStore, unlink_unless_written
+from cctv_images.publish.folder import CALL_S, NO_ATTRIBUTES, TEMPORARY, FolderStore, unlink_unless_written
 from cctv_images.publish.folder_listing import OURS, PassedOver
-from cctv_images.publish.side import CARRIED, CHANGED, PART, THERE, About, Body, Side
+from cctv_images.publish.side import CARRIED, CHANGED, FIRST, LAST, PART, THERE, About, Body, Side
 from cctv_images.publish.store import Entry
 
 HEADERS = {name.lower(): name for name in CARRIED}
 METADATA = "x-amz-meta-"
 """Before the name of metadata that is called like a header."""
+LEFT = re.compile(r"\.[0-9a-f]{16}\.cctv-tmp")
+"""What a killed run can have left. Others that end so may be a person's."""
 SHARED = re.compile(r"[a-z0-9_.-]+")
 """Names of attributes that can be names of metadata."""
+SLOWEST = 4 << 20
+"""Bytes per second at which a disk gives back what was written."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -88,7 +92,8 @@ class FolderSide(FolderStore):
                 await self._in_thread(lambda: _write_all(file, part))  # noqa: B023 - awaited before it changes
                 part = await body.part()
             md5 = body.verify()
-            await self._in_thread(lambda: self._give_name(file, body.about, md5, temporary, path, over))
+            read_back_s = CALL_S + body.about.size / SLOWEST
+            await self._in_thread(lambda: self._give_name(file, body.about, md5, temporary, path, over), read_back_s)
 
     async def copy(self, source: Side, key: str, over: About | None) -> bool:
         return False
@@ -111,9 +116,10 @@ class FolderSide(FolderStore):
         return found.st_dev, found.st_ino
 
     def _pass_over(self, path: str, why: str) -> None:
-        if why != OURS:
+        name = os.path.basename(path.rstrip("/"))
+        if why != OURS or not (name == TEMPORARY or LEFT.fullmatch(name)):
             self.passed_over(path, why)
-        elif self.writable and not os.path.isdir(path):
+        elif self.writable and name != TEMPORARY:
             unlink_unless_written(path)
 
     def _write_small(self, path: Path, data: bytes, about: About, md5: str, over: About | None) -> None:
@@ -237,7 +243,8 @@ def _look(path: Path) -> About | None:
 def _about(fd: int, found: os.stat_result, path: Path) -> About:
     """A file's modification time is its captured-at where nothing else says it."""
     headers = {"Content-Type": mimetypes.guess_type(path.name)[0] or "application/octet-stream"}
-    metadata = {"captured-at": iso(found.st_mtime)}
+    modified = min(max(found.st_mtime, FIRST), LAST)
+    metadata = {"captured-at": iso(modified)}
     for name, value in _attributes(fd).items():
         if header := HEADERS.get(name):
             headers[header] = _http_date(value) if header == "Expires" else value
@@ -278,12 +285,12 @@ def _iso_date(value: str) -> str:
     """An Expires header as a folder store writes it; as it is where it is no date."""
     try:
         return iso(parsedate_to_datetime(value).timestamp())
-    except ValueError:
+    except (ValueError, OverflowError):
         return value
 
 
 def _http_date(value: str) -> str:
     try:
         return format_datetime(datetime.fromisoformat(value).astimezone(UTC), usegmt=True)
-    except ValueError:
+    except (ValueError, OverflowError):
         return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -147,9 +147,11 @@ class S3Side(S3Store):
         try:
             parts, etag = await self._send_parts(key, body, upload)
             body.verify()
+            await self._look_before(key, over)
             await self._complete(key, upload, parts, etag, over)
         except BaseException:
-            await self.abort(key, upload)
+            with suppress(StoreError):  # a cancellation stays one
+                await self.abort(key, upload)
             raise
 
     async def _send_parts(self, key: str, body: Body, upload: str) -> tuple[str, str]:

@@ -66,10 +66,10 @@ class Copier:
 
     async def settle(self, item: Item) -> None:
         """Brings one item to an end, in several tries, and counts which. Raises Hopeless."""
-        pauses = iter(PAUSES_S)
+        pauses, doubt = iter(PAUSES_S), False
         while True:
             try:
-                await (self._differs(item) if item.theirs else self._missing(item))
+                await (self._differs(item, doubt) if item.theirs else self._missing(item))
             except StoreError as error:
                 pause = next(pauses, None)
                 if pause is None or not error.transient:
@@ -78,6 +78,7 @@ class Copier:
             else:
                 self._failures = 0
                 break
+            doubt = True
             self.tally.retries += 1
             await self.clock.sleep(pause * random.uniform(0.5, 1.5))
         self.tally.compared.open -= 1
@@ -89,11 +90,12 @@ class Copier:
         except StoreError as error:
             if error.reason != THERE:
                 raise
-            if await self._differs(item):
+            if await self._differs(item, doubt=True):
                 self.tally.compared.arrived += 1
 
-    async def _differs(self, item: Item) -> bool:
-        """Looks at both and says whether the destination has the same or a newer one."""
+    async def _differs(self, item: Item, doubt: bool) -> bool:
+        """Looks at both and says whether the destination has the same or a newer one. doubt: what is there may be what
+        an earlier try has put, and could not prove: its size alone says nothing."""
         key = item.ours.key
         ours, theirs = await self.source.look(key), await self.destination.look(key)
         if ours is None:
@@ -101,7 +103,7 @@ class Copier:
         elif theirs is None:
             await self._write(item, None)
         else:
-            return await self._apply(item, await self._judge(key, ours, theirs), ours, theirs)
+            return await self._apply(item, await self._judge(key, ours, theirs, doubt), ours, theirs)
         return False
 
     async def _apply(self, item: Item, verdict: str, ours: About, theirs: About) -> bool:
@@ -116,10 +118,10 @@ class Copier:
             self.different.add({"key": key, "sizes": [ours.size, theirs.size], "captured_at": captured})
         return verdict != DIFFERENT
 
-    async def _judge(self, key: str, ours: About, theirs: About) -> str:
+    async def _judge(self, key: str, ours: About, theirs: About, doubt: bool) -> str:
         hashes = [ours.md5, theirs.md5]
         if ours.size == theirs.size:
-            if self.checksum:
+            if self.checksum or doubt:
                 sides = (self.source, self.destination)
                 hashes = [known or await self._read(side, key) for side, known in zip(sides, hashes, strict=True)]
             same_moment = None in (ours.captured_at, theirs.captured_at) or ours.captured_at == theirs.captured_at
@@ -158,7 +160,7 @@ class Copier:
             if error.reason not in ("denied", "refused", "lied"):
                 raise
             done = False
-        self._server_copies = done
+        self._server_copies = self._server_copies and done
         if done:
             self.tally.by_server.add(size)
             await self.pace(size)

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 SEPARATED = re.compile(r"(?<!\d)(\d{4})([/-])(\d\d)\2(\d\d)(?!\d)")
+CAMERAS_SHOWN = 20
 COMPACT = re.compile(r"(?<!\d)(\d{4})()(\d\d)(\d\d)(?!\d)")
 
 
@@ -32,11 +33,13 @@ class Selection:
 
     def document(self) -> dict[str, Any]:
         days = {"from": self.first and self.first.isoformat(), "to": self.last and self.last.isoformat()}
-        return {"prefix": self.prefix, "cameras": sorted(self.cameras), **days}
+        cameras = sorted(self.cameras)
+        more = [f"and {len(cameras) - CAMERAS_SHOWN} more"] if len(cameras) > CAMERAS_SHOWN else []
+        return {"prefix": self.prefix, "cameras": cameras[:CAMERAS_SHOWN] + more, **days}
 
     def _camera(self, key: str) -> bool:
         *folders, name = key.split("/")
-        return name.partition(".")[0] in self.cameras or not self.cameras.isdisjoint(folders)
+        return (name.rpartition(".")[0] or name) in self.cameras or not self.cameras.isdisjoint(folders)
 
     def _day(self, key: str) -> bool:
         day = day_of(key)
