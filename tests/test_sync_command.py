@@ -95,6 +95,10 @@ async def test_what_is_missing_is_an_exit_code_a_sentence_and_a_list(program: Pr
         ("{a} {b} --source-profile x", 2, "--source-profile is for s3://, and the source is a folder."),
         ("{a} s3://one --destination-endpoint nowhere", 2, "--destination-endpoint: expected an http:// or https://"),
         ("{a} {b} --from 2026-13-01", 2, '"2026-13-01": expected YYYY-MM-DD'),
+        ("{a} {b} --from 2026-03-02 --to 2026-03-01", 2, "--from 2026-03-02 is after --to 2026-03-01"),
+        ("{a} {b} --prefix \udcff", 2, "the keys of objects are UTF-8, and what was asked for is not"),
+        ("s3://AKIA:secret@one {b}", 2, "an address holds no keys and no password"),
+        ("{a} s3://one --destination-endpoint http://AKIA:secret@one", 2, "an address holds no keys"),
         ("{a} {b} --concurrency 0", 2, '"0": expected a number from 1 to 128'),
         ("{a} {b} --max-bytes-per-second fast", 2, '"fast": expected bytes per second such as'),
         ("{a} s3://one --destination-profile none", 78, "AWS_PROFILE names 'none'"),
@@ -122,7 +126,9 @@ def test_what_cannot_be_is_said_in_a_sentence(
     for name, value in program.env.items():
         monkeypatch.setenv(name, value)
     assert main(["sync", *words.format(a=source, b=destination).split()]) == code
-    assert sentence in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert sentence in said.err
+    assert "secret" not in said.err + said.out
     reports = [json.loads(path.read_bytes()) for path in (program.folder / "state").glob("syncs/*/report.json")]
     assert [each["state"] for each in reports] in ([], ["failed"])
     assert reports or code == 2 or "show" in words
@@ -149,6 +155,19 @@ async def test_two_accounts_on_two_servers_are_two_profiles(program: Program, we
     denied = await program("sync", f"s3://{buckets[0]}/x", f"file://{program.folder}/b", AWS_SECRET_ACCESS_KEY="wrong")
     assert (denied.code, "does not belong to the access key" in denied.err) == (1, True)
     assert weed.secret_key not in denied.err + denied.out + "".join(map(str, await history(program)))
+
+
+async def test_a_report_that_is_none_of_ours_is_told_and_does_not_hide_the_others(program: Program) -> None:
+    assert (await program("sync", *fill(program))).code == 0
+    for name, text in (("array", "[]"), ("foreign", '{"state": "finished"}'), ("cut", '{"id": "x'), ("bytes", "\xff")):
+        folder = program.folder / "state" / "syncs" / name
+        folder.mkdir()
+        (folder / "report.json").write_bytes(text.encode("latin-1"))
+        shown = await program("sync", "show", name)
+        assert (shown.code, len(shown.lines)) == (1, 1)
+        assert f"the report of {name} cannot be read" in shown.err
+    assert len(await history(program)) == 1
+    assert "cannot be read" in (await program("sync", "show", "x" * 300)).err
 
 
 async def slowly(program: Program, *words: str) -> asyncio.subprocess.Process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -20,6 +21,7 @@ from cctv_images.retain.sync.records import Unreadable, history, load
 from cctv_images.retain.sync.selection import Selection
 
 OPTIONS = ("report_only", "update", "checksum", "concurrency", "max_bytes_per_second")
+KEYS = re.compile(r"://[^/]*@")
 ENDS = ("profile", "endpoint", "region")
 
 
@@ -34,18 +36,36 @@ def sync(args: argparse.Namespace) -> int:
             return _show(root, run_id, args.json)
         case str(source), str(destination):
             make_state_folder(settings.state_dir)
-            selection = Selection(args.prefix, frozenset(args.camera), args.first, args.last)
-            options = Options(selection, **{name: getattr(args, name) for name in OPTIONS})
             ends = {f"{side}_{end}" for side in ("source", "destination") for end in ENDS}
             given = {name: value for name in sorted(ends) if (value := getattr(args, name))}
+            if mistake := _mistake(args, source, destination, *given.values()):
+                args.usage_error(mistake)
+            selection = Selection(args.prefix, frozenset(args.camera), args.first, args.last)
+            options = Options(selection, **{name: getattr(args, name) for name in OPTIONS})
             run = SyncRun(settings, root, source.rstrip("/"), destination.rstrip("/"), options, given, args.json)
             return run_async(run.go())
     args.usage_error("expected SOURCE and DESTINATION, or history, or show ID")
     return EX_USAGE
 
 
+def _mistake(args: argparse.Namespace, *words: str) -> str | None:
+    """What is wrong before anything is opened or written down. words: addresses and the like."""
+    if any(KEYS.search(word) for word in words):
+        return "an address holds no keys and no password: it would be shown and logged with them"
+    try:
+        "".join((args.prefix, *(word for word in words if not word.startswith("file:")))).encode()
+    except UnicodeEncodeError:
+        return "the keys of objects are UTF-8, and what was asked for is not"
+    if args.first and args.last and args.first > args.last:
+        return f"--from {args.first} is after --to {args.last}"
+    return None
+
+
 def _history(root: Path, as_json: bool) -> int:
-    reports = history(root)
+    try:
+        reports = history(root)
+    except Unreadable as exc:
+        raise CommandError(f"{exc}.") from None
     if as_json:
         print_json(reports)
         return EX_OK

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Awaitable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class SyncRun:
         account = self._account
         selection = self._options.selection.document()
         pair = {"source": account.source, "destination": account.destination, "selection": selection, **self._given}
+        pair["cameras"] = sorted(self._options.selection.cameras)
         try:
             with alone(self._root / "locks", pair, account.run_id) as uploads:
                 run = Run(self._root, account.run_id)
@@ -69,6 +70,8 @@ class SyncRun:
                     run.close()
         except Refused as exc:
             raise CommandError(f"{exc}.") from None
+        except BrokenPipeError:
+            raise
         except OSError as exc:
             where = exc.filename or self._root
             raise CommandError(f"the report of this sync cannot be kept: {where}: {exc.strerror}.") from None
@@ -181,8 +184,11 @@ async def _take_back(destination: Side, uploads: Uploads) -> None:
     """The parts of large objects that a killed run of the same sync has left, and a place to note those of this one."""
     if not isinstance(destination, S3Side):
         return
-    for key, upload in uploads.left():
-        with suppress(StoreError):
-            await destination.abort(key, upload)
+    begun = uploads.left()
     uploads.forget()
+    for key, upload in begun:
+        try:
+            await destination.abort(key, upload)
+        except StoreError:
+            uploads.note(key, upload)
     destination.begun = uploads.note

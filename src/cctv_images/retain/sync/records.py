@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cctv_images.files import write_atomically
+from cctv_images.retain.sync.report import told
 
 REPORT = "report.json"
 LISTS = ("missing", "different", "failed")
@@ -131,11 +132,17 @@ def new_id(now: float) -> str:
 
 
 def history(root: Path) -> list[dict[str, Any]]:
-    """The reports of all runs, the last one first; those that cannot be read are left out."""
+    """The reports of all runs, the last one first; without those that cannot be read. Raises Unreadable."""
     found = []
-    for folder in sorted((path.parent for path in root.glob(f"*/{REPORT}")), reverse=True):
+    try:
+        names = sorted(os.listdir(root), reverse=True)
+    except FileNotFoundError:
+        return []
+    except OSError as exc:
+        raise Unreadable(f"{root} cannot be read ({exc.strerror})") from None
+    for name in names:
         try:
-            found.append(load(root, folder.name))
+            found.append(load(root, name))
         except Unreadable:
             continue
     return found
@@ -144,13 +151,14 @@ def history(root: Path) -> list[dict[str, Any]]:
 def load(root: Path, run_id: str) -> dict[str, Any]:
     """Raises Unreadable."""
     folder = root / run_id
-    if "/" in run_id or not (folder / REPORT).is_file():
-        raise Unreadable(f"there is no sync {run_id} in {root}")
     try:
+        if "/" in run_id or not (folder / REPORT).is_file():
+            raise Unreadable(f"there is no sync {run_id} in {root}")
         report: dict[str, Any] = json.loads((folder / REPORT).read_bytes())
         if report["state"] == RUNNING and not _lives(folder):
             report["state"] = KILLED
-    except (OSError, ValueError, KeyError) as exc:
+        told(report)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise Unreadable(f"the report of {run_id} cannot be read ({type(exc).__name__})") from None
     return report
 

@@ -110,6 +110,11 @@ def sentences(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"note         {note}"
 
 
+def told(report: Mapping[str, Any]) -> list[str]:
+    """All that is said of it. Raises KeyError, TypeError, ValueError or AttributeError where it is none of ours."""
+    return [*sentences(report), verdict(report)]
+
+
 def verdict(report: Mapping[str, Any]) -> str:
     """What the exit code says, in words."""
     if report["complete"]:
