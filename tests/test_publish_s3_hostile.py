@@ -431,14 +431,38 @@ async def test_a_canary_names_the_missing_right() -> None:
         return await error("403 Forbidden", "AccessDenied")(seen)
 
     async with serving(answer) as server, store_at(server) as store:
-        found = await store.canary("image/canary.jpg")
+        found = [lack.sentence for lack in await store.canary("image/canary.jpg")]
     assert len(found) == 2
     assert "s3:GetObject on arn:aws:s3:::pictures/image/canary.jpg" in found[0]
     assert "s3:DeleteObject" in found[1]
     assert "still there" in found[1]
     async with serving(error("403 Forbidden", "AccessDenied")) as server, store_at(server) as store:
-        (sentence,) = await store.canary("image/canary.jpg")
-    assert "s3:PutObject" in sentence
+        (lack,) = await store.canary("image/canary.jpg")
+    assert "s3:PutObject" in lack.sentence
+
+
+async def test_an_archive_that_knows_no_conditions_passes_the_canary() -> None:
+    objects: dict[str, bytes] = {}
+
+    async def answer(seen: Seen) -> bytes:
+        method, path, _ = seen.line.split()
+        if "if-none-match" in seen.headers:
+            return await error("501 Not Implemented", "NotImplemented")(seen)
+        if method == "PUT":
+            objects[path] = seen.body
+        if (body := objects.get(path)) is None:
+            return await says("404 Not Found")(seen)
+        if method == "DELETE":
+            del objects[path]
+            return await says("204 No Content")(seen)
+        about = {"ETag": hashlib.md5(body).hexdigest(), "Content_Type": "image/jpeg", "x_amz_meta_kind": "canary"}
+        found = await says("200 OK", b"" if method == "PUT" else body, **about)(seen)
+        return found.removesuffix(body) if method == "HEAD" else found
+
+    async with serving(answer) as server, store_at(server) as store:
+        assert await store.canary("canary", archive=True) == []
+        assert not store.exclusive
+    assert not objects
 
 
 async def test_a_canary_tells_what_the_store_does_not_keep() -> None:
@@ -452,7 +476,7 @@ async def test_a_canary_tells_what_the_store_does_not_keep() -> None:
         return await says("204 Gone" if seen.line.startswith("DELETE") else "200 OK", sent, ETag=etag)(seen)
 
     async with serving(answer) as server, store_at(server) as store:
-        found = await store.canary("image/canary.jpg")
+        found = [lack.sentence for lack in await store.canary("image/canary.jpg")]
     assert [next(w for w in ("read back", "Content-Type", "Expires") if w in sentence) for sentence in found] == [
         "read back",
         "Content-Type",

@@ -121,7 +121,7 @@ class S3Store:
             raise StoreError("exists", f"{publication.key} is taken", transient=False)
         if answer.status == 501 and "If-None-Match" in headers:
             self._conditional = False
-            raise StoreError("busy", "the store knows no condition for a put; trying without")
+            return await self.put(publication)
         self._prove(answer, md5, sent)
         return Receipt(md5, now, expires)
 
