@@ -97,8 +97,9 @@ async def prove(
     if archive and archives[0].outage:
         archive.suspect(archives[0].outage)
     elif neighbours:
-        with suppress(StoreError):  # looked at again beside the cycles
-            await neighbours.look()
+        with suppress(StoreError, TimeoutError):  # looked at again beside the cycles
+            async with asyncio.timeout(PROVE_S):
+                await neighbours.look()
 
 
 class _Proof(NamedTuple):

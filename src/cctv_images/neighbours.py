@@ -51,8 +51,8 @@ class Neighbours:
         store, now = self._store(), self._clock.time()
         body = json.dumps({"node": self._node, "at": iso(now), "settings": self._ours}, indent=1).encode()
         await store.put(Publication(self._key, body, "settings", now, None, content_type="application/json"))
-        others = [e.key async for e in store.list(FOLDER) if e.key != self._key and e.size <= MAX_BYTES]
-        for key in others:
+        found = [entry async for entry in store.list(FOLDER) if entry.key != self._key and entry.size <= MAX_BYTES]
+        for key in (entry.key for entry in found if now - entry.modified < DAY_S):
             if theirs := _read((await store.get(key)).body, now):
                 self._compare(plain(key.removeprefix(FOLDER).removesuffix(".json"), 80), theirs)
 

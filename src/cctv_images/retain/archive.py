@@ -4,7 +4,7 @@
    accepted reaches the archive with exactly its bytes, or is named in the ledger as lost with a reason: through kill
    -9 at any instant, power cuts, full or read-only disks, and an outage of the archive while the spool has room.
 2. It leaves the spool only when the archive has said of the copy that it has the picture's size and MD5, and the
-   ledger has written that down.
+   ledger has written that down, or could not within five seconds.
 3. One picture has one name in the archive, {camera_id}/{YYYY}/{MM}/{DD}/{HHMMSS}Z.jpg, however often it is sent. No
    copy replaces another one: a different picture of the same second is called …Z-2.jpg; the spool decides that.
 4. Nothing half-written is ever seen, in the spool or in the archive.
