@@ -184,11 +184,19 @@ def _ground(size: Size, told: ReasonClass) -> Image.Image:
 def _paint(size: Size, told: ReasonClass) -> Image.Image:
     """From light to dark, with the reason's symbol."""
     paint, (width, height) = paint_of(told), size
-    share = Image.linear_gradient("L").resize(size, Image.Resampling.BICUBIC)
-    image = Image.composite(Image.new("RGB", size, paint.bottom), Image.new("RGB", size, paint.top), share)
+    column = (1, height)
+    share = Image.linear_gradient("L").resize(column, Image.Resampling.BICUBIC)
+    shade = Image.composite(Image.new("RGB", column, paint.bottom), Image.new("RGB", column, paint.top), share)
+    image = shade.resize(size, Image.Resampling.NEAREST)
     side = max(1, round(_symbol_side(size)))
-    sign = symbol(told, paint.accent, paint.soft).resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    sign = _sign(told, side)
     edge = round(min(size) * 0.07)
     place = (edge, (height - side) // 2) if width >= height * 1.2 else ((width - side) // 2, edge)
     image.paste(sign, place, sign)
     return image
+
+
+@lru_cache(maxsize=CARDS // 2)
+def _sign(told: ReasonClass, side: int) -> Image.Image:
+    paint = paint_of(told)
+    return symbol(told, paint.accent, paint.soft).resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
