@@ -194,6 +194,34 @@ def test_a_folder_that_may_not_be_written_is_a_mistake_and_a_full_disk_is_not(tm
         Spool(tmp_path / "spool", ARCHIVE, 10).open()
 
 
+@pytest.mark.skipif(
+    os.geteuid() != 0 and not os.environ.get("CCTV_TESTS_NEED_ALL"), reason="needs root to mount a small disk"
+)
+def test_a_full_disk_refuses_leaves_no_rest_and_a_reserve_and_heals(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=True)
+    try:
+        spool = Spool(disk / "spool", ARCHIVE, 1 << 30)
+        assert spool.open() == ""
+        results = spool.accept([draft("a", NOON + n, bytes(100_000)) for n in range(20)])
+        kept = [result for result in results if isinstance(result, Spooled)]
+        assert 0 < len(kept) < 20
+        assert {result.reason for result in results if isinstance(result, Refused)} == {"spool_full"}
+        assert os.listdir(spool.home / "new") == []
+        assert (disk / "ledger").write_bytes(bytes(30_000))  # the reserve
+        spool.remove(kept)
+        assert isinstance(spool.accept([draft("b", body=bytes(100_000))])[0], Spooled)
+        (disk / "filler").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
+        spool.close()
+        again = Spool(disk / "spool", ARCHIVE, 1 << 30)
+        assert again.open() != ""  # the service runs, and publishes
+        assert again.entries == 1
+        again.close()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 FLUSHED = """
 import sys
 from pathlib import Path

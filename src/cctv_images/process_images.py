@@ -207,17 +207,17 @@ class Service:
         return EX_BAD if self.fleet.put_failures else EX_OK
 
     async def begin(self, stack: AsyncExitStack) -> Loaded | None:
-        """Opens control socket and page, and reads the inventory. Raises ConfigError."""
+        """Opens control socket and page, proves store and archive, reads the inventory. Raises ConfigError."""
         settings = self.settings
         await parts.check_alerts(settings)
         control = ControlServer(settings.control, self)
         await control.open()
         stack.push_async_callback(control.close)
-        await prove(self.settings, self.store, self.publisher, self.archive, self.neighbours)
         if settings.listen:
             page = WebServer(self.fleet, self.clock, self.image_path)
             await page.open(settings.listen)
             stack.push_async_callback(page.close)
+        await prove(settings, self.store, self.publisher, self.archive, self.neighbours)
         return await self.listed.first()
 
     async def run(self, loaded: Loaded | None) -> int:

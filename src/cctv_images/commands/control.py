@@ -84,6 +84,15 @@ def _show(answer: dict[str, Any]) -> None:
     out = console()
     out.print(table)
     out.print(Text(_headline(fleet), "" if fleet.get("well", True) else "red"))
+    if archive := fleet.get("archive", {}).get("address"):
+        out.print(_archive_line(archive, fleet["archive"]))
+
+
+def _archive_line(address: str, archive: dict[str, Any]) -> Text:
+    trouble = [f"failed ({archive['reason']})"] if not archive["ok"] else []
+    trouble += [f"pictures are being lost ({archive['losing']})"] if archive["losing"] else []
+    figures = f"{archive['archived']} archived since the start, {archive['spooled']} in the spool"
+    return Text(f"archive {address}: {'; '.join([*trouble, figures])}", "red" if trouble else "")
 
 
 def _cells(camera: dict[str, Any], now: str | None) -> list[Text]:

@@ -216,6 +216,9 @@ def status_line(fleet: Fleet) -> str:
     parts = ["starting"] if fleet.starting else []
     parts += [counts or "no cameras", store]
     parts += ["our own network is suspected"] if fleet.uplink_suspected_since else []
+    if fleet.archive.address:
+        parts.append("archive ok" if fleet.archive.ok else f"archive failed ({fleet.archive.reason})")
+        parts += [f"{fleet.archive.spooled} spooled"] if fleet.archive.spooled else []
     return "; ".join(parts)
 
 
