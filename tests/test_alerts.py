@@ -242,6 +242,21 @@ def test_a_clock_that_is_set_back_does_not_silence_it_for_long() -> None:
 # --- in what words ---
 
 
+def test_what_was_seen_by_a_clock_that_is_then_set_back_is_told_and_over_in_time() -> None:
+    story = Story()
+    story.cameras(3)
+    story.fail("c1")
+    story.wait(MINUTE)
+    story.now -= 30 * DAY
+    story.wait(HOUR)
+    assert story.kinds == [["new"]]
+    story.mend("c1")
+    story.wait(MINUTE)
+    story.now -= 30 * DAY
+    story.wait(HOUR)
+    assert story.kinds == [["new"], ["recovered"]]
+
+
 def test_a_message_says_what_since_when_the_last_picture_and_what_to_do() -> None:
     story = Story()
     ids = story.cameras(32)

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from needs import needs
 
+from cctv_images.archiving import orphans
 from cctv_images.errors import ConfigError
 from cctv_images.retain.spool import Damaged, Draft, Refused, Spool
 from cctv_images.retain.spool_home import is_known, orphans_mistake, tag
 from cctv_images.retain.spooled import Spooled
+from cctv_images.settings import Settings
 
 ARCHIVE = "file:///kept"
 NOON = 1_772_366_400.0
@@ -178,6 +180,11 @@ def test_a_spool_of_another_archive_stops_the_start_with_number_and_address(spoo
     assert orphans_mistake(root, ARCHIVE) is None
     assert is_known(root, ARCHIVE)
     assert not is_known(root, "s3://other")
+
+
+def test_a_spool_that_cannot_be_looked_at_is_told_in_a_sentence(tmp_path: Path) -> None:
+    settings = Settings(inventory="-", store="file:///-", state_dir=tmp_path / ("x" * 300))
+    assert str(orphans(settings)).endswith(": the spool cannot be read (File name too long).")
 
 
 def test_an_empty_spool_of_another_archive_stops_nobody(spool: Spool) -> None:

@@ -35,11 +35,19 @@ def spool_folder(settings: Settings) -> Path:
     return settings.state_dir / "spool"
 
 
+def orphans(settings: Settings) -> str | None:
+    """The sentence of a spool whose pictures would never be archived, or that cannot be looked at."""
+    try:
+        return orphans_mistake(spool_folder(settings), settings.archive)
+    except OSError as exc:
+        return f"CCTV_STATE_DIR = {plain(settings.state_dir)}: the spool cannot be read ({exc.strerror})."
+
+
 async def open_archiving(settings: Settings, clock: Clock, ledger: Ledger, record: ArchiveRecord) -> Archive | None:
     """None where nothing is kept. Raises ConfigError, also for what waits for another archive."""
     root = spool_folder(settings)
     if not settings.archive:
-        if mistake := await asyncio.to_thread(orphans_mistake, root, ""):
+        if mistake := await asyncio.to_thread(orphans, settings):
             raise ConfigError(mistake)
         return None
     record.address, record.spool_limit = settings.archive, settings.spool_bytes

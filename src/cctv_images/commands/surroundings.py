@@ -7,12 +7,11 @@ import socket
 import stat
 from pathlib import Path
 
-from cctv_images.archiving import spool_folder
+from cctv_images.archiving import orphans
 from cctv_images.errors import ConfigError, plain
 from cctv_images.process.fallback import load_fallback
 from cctv_images.process.font import missing
 from cctv_images.publish import parse_address
-from cctv_images.retain.spool_home import orphans_mistake
 from cctv_images.settings import Settings, fingerprint_mistake
 from cctv_images.watch.server import parse_listen
 
@@ -26,7 +25,7 @@ def mistakes(settings: Settings) -> list[str]:
         _stamp(settings.stamp),
         _store("CCTV_STORE", settings.store),
         _store("CCTV_ARCHIVE", settings.archive) if settings.archive else None,
-        _orphans(settings),
+        orphans(settings),
         _folder("CCTV_STATE_DIR", settings.state_dir),
         _log_file(settings.log_file),
         None if running else _listen(settings.listen),
@@ -67,13 +66,6 @@ def _store(name: str, store: str) -> str | None:
     if not folder.parent.exists():
         return f"{name} = {plain(store)}: the folder {plain(folder.parent)} does not exist."
     return _folder(name, folder)
-
-
-def _orphans(settings: Settings) -> str | None:
-    try:
-        return orphans_mistake(spool_folder(settings), settings.archive)
-    except OSError as exc:
-        return f"CCTV_STATE_DIR = {plain(settings.state_dir)}: the spool cannot be read ({exc.strerror})."
 
 
 def _folder(name: str, folder: Path) -> str | None:

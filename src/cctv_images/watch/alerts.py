@@ -68,7 +68,7 @@ def observe(memory: Memory, snapshot: Snapshot, now: float, policy: Policy) -> M
     """What is true now, added to what was. What is no longer run is forgotten."""
     items = {}
     for name in {**memory.items, **snapshot.troubles}:
-        item, trouble = memory.items.get(name), snapshot.troubles.get(name)
+        item, trouble = _not_later(memory.items.get(name), now), snapshot.troubles.get(name)
         if trouble is not None:
             items[name] = _bad(item, trouble, now)
         elif item is not None and name in snapshot.unknown:
@@ -76,6 +76,14 @@ def observe(memory: Memory, snapshot: Snapshot, now: float, policy: Policy) -> M
         elif item is not None and name in snapshot.well and (kept := _well(item, now, policy)):
             items[name] = kept
     return replace(memory, items=items)
+
+
+def _not_later(item: Item | None, now: float) -> Item | None:
+    """A clock that is set back does not put anything off."""
+    if item is None or max(item.since, item.over or 0.0, item.told or 0.0) <= now:
+        return item
+    over, told = (moment if moment is None else min(moment, now) for moment in (item.over, item.told))
+    return replace(item, since=min(item.since, now), over=over, told=told)
 
 
 def _bad(item: Item | None, trouble: Trouble, now: float) -> Item:
