@@ -177,13 +177,17 @@ class Scene:
 
     def run_empty(self) -> None:
         """Cameras are let alone meanwhile, so that the spool can run empty."""
-        end = time.monotonic() + EMPTY_S
+        end, starts = time.monotonic() + EMPTY_S, self._starts()
         with self.daemon(CCTV_INTERVAL="3600", CCTV_STARTUP_SPREAD="3600", CCTV_TIMEOUT="10") as process:
-            time.sleep(3)
-            while (self.witness.look() or time.monotonic() < end - EMPTY_S + 6) and time.monotonic() < end:
+            while (self._starts() == starts or self.witness.look()) and time.monotonic() < end:
                 time.sleep(0.2)
+            time.sleep(3)
             process.terminate()
             process.wait(15)
+
+    def _starts(self) -> int:
+        log = self.folder / "log"
+        return log.read_text().count("service_started") if log.exists() else 0
 
     def close(self, copies: dict[str, str]) -> Account:
         """copies: key -> MD5 of what the archive holds."""
