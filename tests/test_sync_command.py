@@ -157,6 +157,15 @@ async def test_two_accounts_on_two_servers_are_two_profiles(program: Program, we
     assert weed.secret_key not in denied.err + denied.out + "".join(map(str, await history(program)))
 
 
+async def test_a_link_from_the_source_into_the_destination_does_not_make_it_grow(program: Program) -> None:
+    source, destination = fill(program)
+    (program.folder / "a" / "link").symlink_to("../b")
+    for _ in range(2):
+        done = await program("sync", source, destination)
+        assert (done.code, "passed over  1 × link in a circle" in done.out) == (0, True)
+    assert len(files(program.folder / "b")) == len(KEYS)
+
+
 async def test_a_report_that_is_none_of_ours_is_told_and_does_not_hide_the_others(program: Program) -> None:
     assert (await program("sync", *fill(program))).code == 0
     for name, text in (("array", "[]"), ("foreign", '{"state": "finished"}'), ("cut", '{"id": "x'), ("bytes", "\xff")):
@@ -172,7 +181,7 @@ async def test_a_report_that_is_none_of_ours_is_told_and_does_not_hide_the_other
 
 async def slowly(program: Program, *words: str) -> asyncio.subprocess.Process:
     """A sync that has copied something and goes on for long."""
-    process = await program.start("sync", *words, "--max-bytes-per-second", "4000", "--concurrency", "2")
+    process = await program.start("sync", *words, "--max-bytes-per-second", "1500", "--concurrency", "2")
     await until(lambda: len(list((program.folder / "b").rglob("*.jpg"))) > 3)
     return process
 
@@ -180,7 +189,8 @@ async def slowly(program: Program, *words: str) -> asyncio.subprocess.Process:
 async def test_the_same_pair_twice_at_once_is_refused_by_name(program: Program) -> None:
     source, destination = fill(program)
     process = await slowly(program, source, destination)
-    refused = await program("sync", source, destination, "--report-only")
+    (program.folder / "alias").symlink_to("a")
+    refused = await program("sync", f"file://{program.folder}/alias", destination, "--report-only")
     assert refused.code == 1
     assert f"a sync of {source} to {destination} is already running (2" in refused.err
     assert f"process {process.pid})." in refused.err

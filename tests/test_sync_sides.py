@@ -300,6 +300,22 @@ async def test_what_has_come_while_the_parts_were_sent_is_not_replaced() -> None
     assert last.startswith("DELETE /pictures/1?uploadId=u ")
 
 
+async def test_one_server_is_one_however_its_address_is_written() -> None:
+    for spellings in (
+        ("http://s3.example", "http://S3.Example/", "http://s3.example:80", "http://s3.example."),
+        ("http://127.0.0.1:8333", "http://localhost:8333", "http://[::1]:8333/"),
+        ("https://s3.example/s3", "https://s3.example:443/s3/"),
+    ):
+        services = set()
+        for spelling in spellings:
+            known = AwsSettings(access_key_id="k", secret_access_key=SecretStr("s"), endpoint_url=spelling)
+            side = await S3Side.open("pictures", aws=known)
+            services.add(side.service)
+            await side.close()
+        assert len(services) == 1
+        assert "pictures" not in str(services)
+
+
 async def test_whether_the_server_holds_to_conditions_is_tried_on_what_was_just_created(weed: Weed) -> None:
     side = await bucket_side(weed)
     await side.write("1", body(b"x"), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections import deque
@@ -59,7 +60,12 @@ class SyncRun:
         """The exit code. Raises CommandError where the same sync is running, or where nothing can be kept of it."""
         account = self._account
         selection = self._options.selection.document()
-        pair = {"source": account.source, "destination": account.destination, "selection": selection, **self._given}
+        pair = {
+            "source": _where(account.source),
+            "destination": _where(account.destination),
+            "selection": selection,
+            **self._given,
+        }
         pair["cameras"] = sorted(self._options.selection.cameras)
         try:
             with alone(self._root / "locks", pair, account.run_id) as uploads:
@@ -169,6 +175,11 @@ class SyncRun:
         if not document["complete"]:
             sys.stdout.flush()
             sys.stderr.write(f"cctv-images: {report.verdict(document)}\n")
+
+
+def _where(address: str) -> str:
+    """The same for the same folder, however it is called."""
+    return f"file://{os.path.realpath(address[7:])}" if address.startswith("file:///") else address
 
 
 def _notes(destination: Side, tally: Tally) -> list[str]:

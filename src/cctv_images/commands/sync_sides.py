@@ -100,3 +100,5 @@ def _stand_apart(source: Side, destination: Side) -> None:
         raise Misused("DESTINATION lies inside SOURCE")
     if destination.holds(source):
         raise Misused("SOURCE lies inside DESTINATION")
+    if isinstance(source, FolderSide) and isinstance(destination, FolderSide):
+        source.leave_out(destination)

@@ -21,7 +21,7 @@ from typing import TypeVar
 from cctv_images.clock import Clock, RealClock, iso
 from cctv_images.errors import ConfigError, StoreError
 from cctv_images.publish.canary import try_out
-from cctv_images.publish.folder_listing import PassedOver, Walk
+from cctv_images.publish.folder_listing import Identity, PassedOver, Walk
 from cctv_images.publish.store import Entry, Lack, Publication, Receipt, Stat, StoredObject
 
 T = TypeVar("T")
@@ -72,6 +72,8 @@ class FolderStore:
 
     exclusive = False
     file_mode, folder_mode = 0o644, 0o755
+    beyond: tuple[Identity, ...] = ()
+    """Folders that a listing does not go into."""
 
     def __init__(self, root: Path, clock: Clock) -> None:
         self.root = root
@@ -131,7 +133,7 @@ class FolderStore:
     async def list(
         self, prefix: str = "", start_after: str = "", passed_over: PassedOver = lambda path, why: None
     ) -> AsyncIterator[Entry]:
-        walk = iter(Walk(self.root, prefix, start_after, TEMPORARY, passed_over))
+        walk = iter(Walk(self.root, prefix, start_after, TEMPORARY, passed_over, self.beyond))
         while entries := await self._in_thread(lambda: [*islice(walk, LISTED)], LIST_S):
             for entry in entries:
                 yield entry

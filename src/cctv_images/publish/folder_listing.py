@@ -31,20 +31,29 @@ class Walk:
     become another folder meanwhile (unmounted, renamed): its files would be missing without an error.
     """
 
-    def __init__(self, root: Path, prefix: str, start_after: str, ours: str, passed_over: PassedOver) -> None:
-        """ours: how names of temporary files end."""
+    def __init__(
+        self,
+        root: Path,
+        prefix: str,
+        start_after: str,
+        ours: str,
+        passed_over: PassedOver,
+        beyond: tuple[Identity, ...] = (),
+    ) -> None:
+        """ours: how names of temporary files end. beyond: folders to pass over."""
         self._root = os.fsencode(root)
         self._prefix, self._after, self._ours = prefix.encode(), start_after.encode(), ours.encode()
         self._passed_over = passed_over
+        self._beyond = beyond
 
     def __iter__(self) -> Iterator[Entry]:
         before = _identity(os.stat(self._root))
-        yield from self._below(b"", (before,))
+        yield from self._below(b"", (before, *self._beyond))
         if _identity(os.stat(self._root)) != before:
             raise StoreError("unreachable", f"the folder {os.fsdecode(self._root)} is another one than before")
 
     def _below(self, folder: bytes, above: tuple[Identity, ...]) -> Iterator[Entry]:
-        """folder: a path below the root that ends in a slash, or nothing. above: itself and those it lies in."""
+        """folder: a path below the root that ends in a slash, or nothing. above: those it lies in and `beyond`."""
         for name in self._sorted_names(folder):
             path = folder + name
             found = self._stat(path)

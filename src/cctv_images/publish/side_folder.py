@@ -51,6 +51,10 @@ class FolderSide(FolderStore):
         """Raises StoreError where there is no such folder, or where it may not be written."""
         await self._in_thread(lambda: self._begin(writable))
 
+    def leave_out(self, other: FolderSide) -> None:
+        """Its objects are none of this one's, even if a link leads there."""
+        self.beyond = (other._root,)
+
     def holds(self, other: Side) -> bool:
         if not isinstance(other, FolderSide):
             return False
@@ -141,7 +145,7 @@ class FolderSide(FolderStore):
             raise _twin(path)
         there = _look(path)
         if there is None or (there.size, there.modified) != (over.size, over.modified):
-            raise StoreError(CHANGED, "it has been replaced at the destination", transient=False)
+            raise StoreError(CHANGED, "it has been replaced at the destination")
         os.replace(temporary, path)
 
     def _appear(self, temporary: Path, path: Path) -> None:

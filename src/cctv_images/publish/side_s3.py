@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import escape
 
 from cctv_images.errors import StoreError
@@ -91,8 +91,11 @@ class S3Side(S3Store):
     @property
     def service(self) -> str:
         """The address of the server whose buckets can be copied from one to the other."""
-        address = self._wire.place.base.removesuffix("/").removesuffix(f"/{self._bucket}")
-        return re.sub(r"//(localhost|\[::1\])", "//127.0.0.1", address.replace(f"//{self._bucket}.", "//"))
+        url = urlsplit(self._wire.place.base)
+        host = (url.hostname or "").removeprefix(f"{self._bucket}.").rstrip(".")
+        host = "127.0.0.1" if host in ("localhost", "::1") else host
+        port = url.port or {"http": 80, "https": 443}[url.scheme]
+        return f"{url.scheme}://{host}:{port}{url.path.removesuffix('/').removesuffix(f'/{self._bucket}')}"
 
     async def abort(self, key: str, upload: str) -> None:
         """Takes back the parts of a copy that was not completed."""
@@ -111,7 +114,7 @@ class S3Side(S3Store):
         """The answer, unless it is about the condition."""
         if answer.status == 412:
             reason, why = (THERE, "an object is there already") if over is None else (CHANGED, "it has been replaced")
-            raise StoreError(reason, f"{why} at the destination", transient=False)
+            raise StoreError(reason, f"{why} at the destination", transient=over is not None)
         if answer.status == 409:
             raise StoreError("busy", "somebody else writes the same object at this moment")
         if answer.status == 501 and self.conditional is None:
@@ -127,7 +130,7 @@ class S3Side(S3Store):
         if over is None and there is not None:
             raise StoreError(THERE, "an object is there already at the destination", transient=False)
         if over is not None and (there is None or there.etag != over.etag):
-            raise StoreError(CHANGED, "it has been replaced at the destination", transient=False)
+            raise StoreError(CHANGED, "it has been replaced at the destination")
 
     async def _try_condition(self, key: str, headers: Mapping[str, str], data: bytes) -> None:
         """Puts what is there already once more, where it must be refused. If it is not, nothing has changed."""
