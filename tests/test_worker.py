@@ -21,6 +21,7 @@ from cctv_images.choices import AS_IT_CAME, FULL, USUAL, Choices, RenditionSpec
 from cctv_images.clock import SimulatedClock
 from cctv_images.errors import CameraError, ErrorState, ReasonClass, StoreError
 from cctv_images.inventory.camera import Camera
+from cctv_images.masks import Mask
 from cctv_images.process.cards import USUAL_SIZE, Card
 from cctv_images.process.content import SCENE, Look
 from cctv_images.process.render import Picture, Processed, Rendition
@@ -255,6 +256,20 @@ async def test_an_attempt_that_could_not_end_before_the_next_slot_is_not_begun(w
     await w.clock.advance(1000)
     assert w.fleet.slots_skipped == 0
     assert w.record().cycles[0].attempts == 1
+
+
+async def test_a_mask_that_came_while_a_camera_was_paused_is_in_force_when_it_is_back(world) -> None:
+    w = world(well)
+    w.start(spread=0)
+    await w.clock.advance(30)
+    camera = w.record().camera
+    masked = replace(camera, choices=Choices(masks=(Mask(((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))),)))
+    for paused in (camera, masked, masked):
+        await w.roster.pause({"c0": replace(paused, enabled=False)})
+        assert w.record().owed == (paused is masked)
+    w.roster.start([masked], 0)
+    await w.roster.pay_debts()
+    assert w.public["c0"].kind == "fallback"
 
 
 async def test_a_fallback_is_as_old_as_the_decision_to_show_it(world) -> None:

@@ -100,12 +100,15 @@ class Roster:
                 self.workers.pop(camera_id, None)
                 new = CameraRecord(camera, camera.interval_s or self.interval_s)
                 record = self.fleet.cameras.setdefault(camera_id, new)
-                if record.state.health is not Health.PAUSED:
+                rests = record.state.health is Health.PAUSED
+                if not rests:
                     record.since = self.tools.clock.time()
+                more_masks = set(camera.choices.masks) - set(record.camera.choices.masks)
+                # What is shown now is CCTV_REMOVED's matter; what may no longer be seen goes once it runs again.
+                record.owed = bool(more_masks) or (rests and record.owed)
                 record.camera, record.state, record.next_due = camera, CameraState(Health.PAUSED), None
                 self.tools.doubts.likenesses.forget(camera_id)
                 record.suspect = None
-                record.owed = False  # what is shown from now on is CCTV_REMOVED's matter
 
     async def remove(self, camera_ids: Iterable[str]) -> None:
         gone = list(camera_ids)
