@@ -196,6 +196,26 @@ def test_nightly_units_are_without_fault_and_run_commands_that_there_are(nightly
     subprocess.run(["systemd-analyze", "calendar", when], check=True, capture_output=True, timeout=60)
 
 
+@needs("systemd-analyze")
+def test_the_sync_unit_is_without_fault_and_as_closed_as_the_service(tmp_path: Path) -> None:
+    paths = [tmp_path / f"cctv-images-sync.{kind}" for kind in ("service", "timer")]
+    for path in paths:
+        text = (SYSTEMD / path.name).read_text()
+        path.write_text(re.sub(r"^(ExecStart=).*", r"\1/bin/true", text, flags=re.MULTILINE))
+    for command in (["verify", "--man=no", *paths], ["security", "--offline=true", "--threshold=19", paths[0]]):
+        done = subprocess.run(["systemd-analyze", *command], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+    (command,) = unit("cctv-images-sync.service")["ExecStart"]
+    given = dict(
+        line.split("=", 1) for line in (SYSTEMD / "sync.env.example").read_text().splitlines() if "#" not in line
+    )
+    words = command.replace("$SYNC_OPTIONS", given["SYNC_OPTIONS"]).split()[1:]
+    parser, _ = build_parser()
+    parsed = parser.parse_args([given.get(word.strip("${}"), word) for word in words])
+    assert (parsed.source, parsed.source_profile) == ("s3://old-archive", "old")
+    assert parsed.env_file == "/etc/cctv-images/config.env"
+
+
 @pytest.mark.parametrize("script", ["systemd/install", "systemd/cctv", "requirements/update", ".ci/run"])
 def test_scripts_can_be_read_by_their_shell(script: str) -> None:
     path = ROOT / script

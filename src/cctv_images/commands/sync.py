@@ -14,7 +14,6 @@ from cctv_images.commands import CommandError
 from cctv_images.commands.common import be_quiet, console, print_json, run_async, say, settings_for
 from cctv_images.commands.sync_run import SyncRun
 from cctv_images.errors import EX_OK, EX_USAGE
-from cctv_images.parts import make_state_folder
 from cctv_images.retain.sync import report
 from cctv_images.retain.sync.engine import Options
 from cctv_images.retain.sync.records import Unreadable, history, load
@@ -35,7 +34,6 @@ def sync(args: argparse.Namespace) -> int:
         case "show", str(run_id):
             return _show(root, run_id, args.json)
         case str(source), str(destination):
-            make_state_folder(settings.state_dir)
             ends = {f"{side}_{end}" for side in ("source", "destination") for end in ENDS}
             given = {name: value for name in sorted(ends) if (value := getattr(args, name))}
             if mistake := _mistake(args, source, destination, *given.values()):
