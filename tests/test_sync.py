@@ -32,6 +32,7 @@ from cctv_images.retain.sync.copier import Pace
 from cctv_images.retain.sync.engine import Failed, Options, Sync
 from cctv_images.retain.sync.records import Run
 from cctv_images.retain.sync.selection import Selection, day_of
+from cctv_images.retain.sync.tally import Count, Moved, Tally
 
 NOON = 1_772_366_400.0
 KEYS = ["134/2026/03/01/120000Z.jpg", "cam-1/1.jpg", "cam/1.jpg", "cam/2.webp", "empty", "é b+c%20.jpg"]
@@ -476,6 +477,21 @@ async def test_a_rate_is_kept_to_over_all_copies_together() -> None:
 
 
 # --- the report ---
+
+
+def test_progress_is_one_line_with_what_a_person_wants_to_know() -> None:
+    tally = Tally()
+    for n in range(1000):
+        tally.compared.sides[0].add(f"{n}.jpg", 1000)
+    tally.compared.open, tally.compared.open_bytes = 400, 400_000
+    tally.copied = Count(600, 600_000)
+    before = Moved(500, 500_000)
+    line = report.progress(tally, before, 10.0)
+    assert line == "found 1,000 so far, to do 400 (400.0 kB), copied 600 (600.0 kB), 10.0 kB/s, ? left"
+    tally.compared.done = True
+    assert report.progress(tally, before, 10.0).endswith("10.0 kB/s, 40 s left")
+    tally.compared.open_bytes = 90_000_000
+    assert report.progress(tally, before, 10.0).endswith("10.0 kB/s, 2 h 30 min left")
 
 
 async def test_a_report_stays_small_whatever_is_found(tmp_path: Path, syncing: Any) -> None:

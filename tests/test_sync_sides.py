@@ -18,7 +18,7 @@ from test_publish_store import aws, picture
 from cctv_images.clock import RealClock
 from cctv_images.errors import StoreError
 from cctv_images.publish import AwsSettings
-from cctv_images.publish.side import PART, About, Body, Side
+from cctv_images.publish.side import WHOLE, About, Body, Side
 from cctv_images.publish.side_folder import FolderSide
 from cctv_images.publish.side_s3 import S3Side
 
@@ -57,7 +57,7 @@ async def read(side: Side, key: str) -> tuple[bytes, About]:
     async with side.reading(key) as reading:
         arriving = Body(reading, unhurried)
         data = b""
-        while part := await arriving.part():
+        while part := await arriving.part(1 << 20):
             data += part
         arriving.verify()
         return data, reading.about
@@ -97,7 +97,7 @@ async def side(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     await opened.close()
 
 
-@pytest.mark.parametrize("data", [b"", b"small", LARGE[:PART], LARGE], ids=["empty", "small", "a part", "parts"])
+@pytest.mark.parametrize("data", [b"", b"small", LARGE[:WHOLE], LARGE], ids=["empty", "small", "whole", "parts"])
 async def test_bytes_headers_and_metadata_are_carried_along(side: Side, data: bytes) -> None:
     await side.write("cam/1.jpg", body(data), None)
     found, about = await read(side, "cam/1.jpg")
@@ -217,7 +217,7 @@ async def test_a_file_that_grows_while_it_is_read_is_told(tmp_path: Path) -> Non
     (tmp_path / "log").write_bytes(LARGE)
     async with side.reading("log") as reading:
         arriving = Body(reading, unhurried)
-        await arriving.part()
+        await arriving.part(1 << 20)
         with (tmp_path / "log").open("ab") as log:
             log.write(b"more")
         with pytest.raises(StoreError, match="changed while it was read"):

@@ -26,7 +26,7 @@ from cctv_images.publish.side_s3 import S3Side
 from cctv_images.retain.sync import report
 from cctv_images.retain.sync.engine import Failed, Options, Sync
 from cctv_images.retain.sync.records import Refused, Run, Uploads, alone, new_id
-from cctv_images.retain.sync.tally import Tally
+from cctv_images.retain.sync.tally import Moved, Tally
 from cctv_images.settings import Settings
 
 TOLD_S = 60.0
@@ -138,14 +138,14 @@ class SyncRun:
         """How it is going: on a terminal all the time, else a line a minute; and the report as it is by then."""
         bar = Progress(TextColumn("{task.description}"), console=Console(stderr=True), transient=True)
         shown = bar if sys.stderr.isatty() else None
-        past = deque([(self._clock.monotonic(), 0)])
+        past = deque([(self._clock.monotonic(), Moved())])
         due = past[0][0] + TOLD_S
         with shown or nullcontext():
             line = bar.add_task("")
             while True:
                 await self._clock.sleep(SHOWN_S)
                 now = self._clock.monotonic()
-                past.append((now, self._tally.copied.bytes + self._tally.updated.bytes))
+                past.append((now, self._tally.moved))
                 while len(past) > 2 and past[1][0] < now - (RATE_OVER_S if shown else TOLD_S):
                     past.popleft()
                 said = report.progress(self._tally, past[0][1], now - past[0][0])
@@ -183,9 +183,11 @@ def _where(address: str) -> str:
 
 
 def _notes(destination: Side, tally: Tally) -> list[str]:
-    moved = tally.copied.objects + tally.updated.objects - tally.by_server.objects
+    moved = tally.moved.objects - tally.by_server.objects
     if isinstance(destination, S3Side) and moved and destination.conditional is not True:
-        return ["the destination's server does not hold to If-None-Match: it was looked at just before each write"]
+        return [
+            "the destination's server is not known to hold to If-None-Match: it was looked at just before each write"
+        ]
     if isinstance(destination, FolderSide) and moved and not destination.keeps_attributes:
         return ["the destination's file system has no extended attributes: only bodies and captured-at are kept"]
     return []

@@ -13,9 +13,11 @@ from typing import Protocol
 from cctv_images.errors import StoreError
 from cctv_images.publish.store import Entry
 
-PART = 8 << 20
-"""Bytes of an object that are held at a time. What is larger goes to S3 in parts of this size; a camera's picture never
-is, so that its ETag stays its MD5."""
+WHOLE = 8 << 20
+"""Bytes of the largest object that goes to S3 in one piece. A camera's picture never is larger, so that its ETag stays
+its MD5."""
+PART = 5 << 20
+"""Of a larger one, what is held and sent at a time: the least that S3 takes."""
 CARRIED = (
     "Content-Type",
     "Expires",
@@ -77,18 +79,20 @@ class Body:
         self._size = 0
         self._hash = hashlib.md5(usedforsecurity=False)
 
-    async def part(self, size: int = PART) -> bytes:
+    async def part(self, size: int) -> bytes:
         """The next `size` bytes; fewer only at the end. Raises StoreError."""
-        part = bytearray()
-        while len(part) < size and (some := await self._reading.read(size - len(part))):
+        pieces, missing = list[bytes](), size
+        while missing and (some := await self._reading.read(missing)):
             await self._pace(len(some))
-            part += some
+            pieces.append(some)
+            missing -= len(some)
+        part = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._size += len(part)
         if len(part) <= HASHED_IN_LOOP:
             self._hash.update(part)
         else:
             await asyncio.to_thread(self._hash.update, part)
-        return bytes(part)
+        return part
 
     def verify(self) -> str:
         """The MD5, once all was read. Raises StoreError unless it is what the source said it would be."""

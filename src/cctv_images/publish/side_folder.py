@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import mimetypes
@@ -19,9 +20,11 @@ from cctv_images.clock import iso
 from cctv_images.errors import StoreError
 from cctv_images.publish.folder import CALL_S, NO_ATTRIBUTES, TEMPORARY, FolderStore, unlink_unless_written
 from cctv_images.publish.folder_listing import OURS, PassedOver
-from cctv_images.publish.side import CARRIED, CHANGED, FIRST, LAST, PART, THERE, About, Body, Side
+from cctv_images.publish.side import CARRIED, CHANGED, FIRST, LAST, THERE, About, Body, Side
 from cctv_images.publish.store import Entry
 
+AT_ONCE = 1 << 20
+"""Bytes that are read or written at a time."""
 HEADERS = {name.lower(): name for name in CARRIED}
 METADATA = "x-amz-meta-"
 """Before the name of metadata that is called like a header."""
@@ -84,23 +87,33 @@ class FolderSide(FolderStore):
             yield reading
 
     async def write(self, key: str, body: Body, over: About | None) -> None:
-        path, first = self._path(key), await body.part()
-        if len(first) < PART:
+        path, first = self._path(key), await body.part(AT_ONCE)
+        if len(first) < AT_ONCE:
             md5 = body.verify()
             await self._in_thread(lambda: self._write_small(path, first, body.about, md5, over))
             return
-        temporary, fd = await self._in_thread(lambda: self._claimed(path))
+        temporary, fd = await self._claim(path)
         with FileIO(fd, "r+b") as file, _unlinked_unless_done(temporary):
             part = first
             while part:
                 await self._in_thread(lambda: _write_all(file, part))  # noqa: B023 - awaited before it changes
-                part = await body.part()
+                part = await body.part(AT_ONCE)
             md5 = body.verify()
             read_back_s = CALL_S + body.about.size / SLOWEST
             await self._in_thread(lambda: self._give_name(file, body.about, md5, temporary, path, over), read_back_s)
 
     async def copy(self, source: Side, key: str, over: About | None) -> bool:
         return False
+
+    async def _claim(self, path: Path) -> tuple[Path, int]:
+        claiming = asyncio.ensure_future(self._in_thread(lambda: self._claimed(path)))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            temporary, fd = await claiming
+            os.close(fd)
+            temporary.unlink()
+            raise
 
     def _begin(self, writable: bool) -> None:
         self.writable = writable
@@ -176,7 +189,7 @@ class FolderSide(FolderStore):
 
 
 class _Reading:
-    """Raises OSError where there is no such file. What is no larger than a part is read at once."""
+    """Raises OSError where there is no such file. Its beginning, mostly the whole, is read at once."""
 
     def __init__(self, path: Path, in_thread: Callable[[Callable[[], bytes]], Awaitable[bytes]]) -> None:
         self.file = FileIO(path)
@@ -184,7 +197,7 @@ class _Reading:
             self._before = os.fstat(self.file.fileno())
             self.about = _about(self.file.fileno(), self._before, path)
             self._in_thread = in_thread
-            self._first = self._next(PART)
+            self._first = self._next(AT_ONCE)
             self._ended = len(self._first) == self.about.size and not self._next(1)
         except BaseException:
             self.file.close()

@@ -14,7 +14,7 @@ from cctv_images.errors import StoreError
 from cctv_images.publish.s3 import METADATA, S3Store
 from cctv_images.publish.s3_errors import element
 from cctv_images.publish.s3_wire import Answer, Incoming
-from cctv_images.publish.side import CARRIED, CHANGED, PART, THERE, About, Body, Side
+from cctv_images.publish.side import CARRIED, CHANGED, PART, THERE, WHOLE, About, Body, Side
 
 MAX_PARTS = 10_000
 MAX_SERVER_COPY = 5 << 30
@@ -56,10 +56,10 @@ class S3Side(S3Store):
 
     async def write(self, key: str, body: Body, over: About | None) -> None:
         await self._look_before(key, over)
-        if body.about.size > PART:
+        if body.about.size > WHOLE:
             await self._write_parts(key, body, over)
         else:
-            data = await body.part(PART + 1)
+            data = await body.part(WHOLE + 1)
             md5 = body.verify()
             headers = self._headers(body.about)
             sent = self._add_checksum(headers, data)

@@ -18,7 +18,7 @@ from cctv_images.retain.sync.tally import DIFFERENT, NEWER, SAME, Tally
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 """Before another try of the same object, with jitter."""
 LARGE = 1 << 20
-LARGE_AT_ONCE = 3
+LARGE_AT_ONCE = 2
 """Objects of more than LARGE bytes on their way at the same time: what bounds the memory."""
 OF_ONE_OBJECT = {"refused", "missing", CHANGED, THERE, "lied"}
 """Reasons that say nothing about the next object."""

@@ -10,7 +10,7 @@ from rich.filesize import decimal as size
 
 from cctv_images.clock import iso
 from cctv_images.errors import plain
-from cctv_images.retain.sync.tally import CLASSES, DIFFERENT, EXTRA, MISSING, NEWER, SAME, Tally
+from cctv_images.retain.sync.tally import CLASSES, DIFFERENT, EXTRA, MISSING, NEWER, SAME, Moved, Tally
 
 MAX_SENTENCE = 300
 EXAMPLES = 6
@@ -37,7 +37,6 @@ def document(account: Account, tally: Tally, now: float) -> dict[str, Any]:
     """Fits into 8 KB. now: epoch seconds."""
     compared = tally.compared
     seconds = max(now - account.started, 0.001)
-    moved = tally.copied.bytes + tally.updated.bytes
     complete = account.state == FINISHED and compared.complete and not _left_missing(account, tally)
     return {
         "id": account.run_id,
@@ -70,8 +69,8 @@ def document(account: Account, tally: Tally, now: float) -> dict[str, Any]:
         "errors": dict(compared.errors.most_common(20)),
         "examples": {reason: compared.examples[reason] for reason, _ in compared.errors.most_common(EXAMPLES)},
         "passed_over": dict(compared.passed_over),
-        "bytes_per_second": round(moved / seconds),
-        "objects_per_second": round((tally.copied.objects + tally.updated.objects) / seconds, 1),
+        "bytes_per_second": round(tally.moved.bytes / seconds),
+        "objects_per_second": round(tally.moved.objects / seconds, 1),
         "notes": account.notes,
     }
 
@@ -132,17 +131,19 @@ def verdict(report: Mapping[str, Any]) -> str:
     return f"{found[:1].upper()}{found[1:]}."
 
 
-def progress(tally: Tally, moved_before: int, seconds: float) -> str:
-    """One line on how it is going. moved_before: bytes that had been copied `seconds` ago."""
-    compared = tally.compared
-    moved = tally.copied.bytes + tally.updated.bytes
-    rate = (moved - moved_before) / max(seconds, 0.001)
+def progress(tally: Tally, before: Moved, seconds: float) -> str:
+    """One line on how it is going. before: what had been moved `seconds` ago."""
+    compared, moved = tally.compared, tally.moved
+    rates = [(now - then) / max(seconds, 0.001) for now, then in zip(moved, before, strict=True)]
     found = f"found {compared.sides[0].total.objects:,}{'' if compared.done else ' so far'}"
-    done = f"copied {tally.copied.objects + tally.updated.objects:,} ({size(moved)})"
-    failed = f", failed {compared.errors.total():,}" if compared.errors else ""
-    left = duration(compared.open_bytes / rate) if rate and compared.done else "?"
     to_do = f"to do {compared.open:,} ({size(compared.open_bytes)})"
-    return f"{found}, {to_do}, {done}{failed}, {size(int(rate))}/s" + (f", {left} left" if compared.open else "")
+    failed = f", failed {compared.errors.total():,}" if compared.errors else ""
+    line = f"{found}, {to_do}, copied {moved.objects:,} ({size(moved.bytes)}){failed}, {size(int(rates[1]))}/s"
+    if not compared.open:
+        return line
+    known = compared.done and all(rates)
+    left = max(compared.open / rates[0], compared.open_bytes / rates[1]) if known else 0.0
+    return f"{line}, {duration(left) if known else '?'} left"
 
 
 def duration(seconds: float) -> str:

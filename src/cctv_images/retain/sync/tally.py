@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 SAME, MISSING, EXTRA = "same", "missing_at_destination", "missing_at_source"
 DIFFERENT, NEWER = "different", "newer_at_destination"
@@ -101,6 +101,13 @@ class Compared:
         return self.done and not self.open and not self.errors and not self.left_different
 
 
+class Moved(NamedTuple):
+    """What has been copied or replaced."""
+
+    objects: int = 0
+    bytes: int = 0
+
+
 @dataclass(slots=True)
 class Tally:
     compared: Compared = field(default_factory=Compared)
@@ -111,3 +118,7 @@ class Tally:
     by_server: Count = field(default_factory=Count)
     """Of both, those that the server copied by itself."""
     retries: int = 0
+
+    @property
+    def moved(self) -> Moved:
+        return Moved(self.copied.objects + self.updated.objects, self.copied.bytes + self.updated.bytes)
