@@ -32,7 +32,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -66,6 +66,8 @@ class Account:
     """Accepted, and in the ledger as lost, by reason."""
     refused: Counter[str] = field(default_factory=Counter)
     """In the ledger as lost: all, also those that were never accepted."""
+    taken_back: int = 0
+    """Seen for a moment, and never accepted: the folder's flush failed, and the kill came before the ledger's turn."""
     missing: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
@@ -118,6 +120,8 @@ class Scene:
         self.spool = self.state / "spool"
         self.archive = archive
         self.account = Account()
+        self.unflushed: set[str] = set()
+        """Names of files whose folder's flush is known to have failed."""
         inventory = folder / "cameras.csv"
         inventory.write_bytes(stage.get(zoo, "/zoo/inventory.csv"))
         self.state.mkdir(exist_ok=True)
@@ -204,6 +208,9 @@ class Scene:
                 account.spooled += 1
             elif reason := lost.get((entry.camera_id, int(entry.slot))):
                 account.lost[reason] += 1
+            elif entry.name in self.unflushed:
+                account.accepted -= 1
+                account.taken_back += 1
             else:
                 account.missing.append(entry.name)
         account.doubled = [f"{camera_id} {md5}" for (camera_id, md5), count in kept.items() if count > 1]
@@ -312,11 +319,25 @@ def errors(folder: Path, zoo: int, args: argparse.Namespace) -> Account:
         minutes = [home / (now + timedelta(minutes=n)).strftime("%Y%m%dT%H%M") for n in range(4)]
         paths = [*(home / "new" / str(n) for n in range(2000)), *minutes]
         faults = {"write": f"{write}:when=9+29", "fsync": f"{fsync}:when=5+13", "rename": f"{rename}:when=7+23"}
-        strace = ["strace", "-f", "-qq", "-o", str(folder / "trace"), "-e", "trace=write,fsync,rename"]
+        trace = folder / f"trace-{write}"
+        strace = ["strace", "-f", "-y", "-qq", "-o", str(trace), "-e", "trace=write,fsync,rename"]
         strace += [word for call, fault in faults.items() for word in ("-e", f"inject={call}:error={fault}")]
         scene.killed_after(args.longest + 12, *strace, *(word for path in paths for word in ("-P", str(path))))
+        scene.unflushed |= unflushed(trace.read_text().splitlines())
     scene.run_empty()
     return scene.close(folder_copies(folder / "kept"))
+
+
+def unflushed(trace: Sequence[str]) -> set[str]:
+    """Names of the files that were given one and whose folder's flush, which has to follow, then failed."""
+    failed, named = set(), []
+    for line in trace:
+        if (match := re.search(r'rename\(.*/(\d{8}T\d{4})/([^/"]+\.jpg)"\) += 0$', line)) is not None:
+            named.append(match.groups())
+        elif (match := re.search(r"fsync\(\d+<.*/(\d{8}T\d{4})>\) += (-?\d+)", line)) is not None:
+            failed |= {name for minute, name in named if minute == match[1] and match[2] != "0"}
+            named = [(minute, name) for minute, name in named if minute != match[1]]
+    return failed
 
 
 def full(folder: Path, zoo: int, args: argparse.Namespace) -> Account:
@@ -377,6 +398,7 @@ def shown(name: str, account: Account) -> str:
         f"spooled + {account.lost.total()} lost in the ledger ({listed(account.lost)})"
     ]
     lines += [f"  not accepted, in the ledger: {listed(account.refused - account.lost)}"] if account.refused else []
+    lines += [f"  taken back before they were accepted: {account.taken_back}"] if account.taken_back else []
     for what, found in (("missing", account.missing), ("doubled", account.doubled), ("damaged", account.damaged)):
         lines += [f"  {what}: {len(found)}, e.g. {found[0]}"] if found else []
     lines += [f"  accepted by the ledger and nowhere: {account.unsettled}"] if account.unsettled else []
