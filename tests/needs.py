@@ -9,7 +9,7 @@ import pytest
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
-    """Skips where a program is missing, unless CCTV_TESTS_NEED_ALL is set: then the test runs, and fails."""
+    """Skips where a program is missing, unless TESTS_NEED_ALL is set: then the test runs, and fails."""
     missing = [p for p in programs if shutil.which(p, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None]
-    absent = bool(missing) and not os.environ.get("CCTV_TESTS_NEED_ALL")
+    absent = bool(missing) and not os.environ.get("TESTS_NEED_ALL")
     return pytest.mark.skipif(absent, reason=f"needs {', '.join(missing)}")

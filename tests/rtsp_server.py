@@ -17,9 +17,9 @@ LOGIN = ("admin", "p@ss")
 
 
 def needs_gst() -> pytest.MarkDecorator:
-    """Skips where gst-rtsp-server is missing, unless CCTV_TESTS_NEED_ALL is set."""
+    """Skips where gst-rtsp-server is missing, unless TESTS_NEED_ALL is set."""
     there = (
-        os.environ.get("CCTV_TESTS_NEED_ALL")
+        os.environ.get("TESTS_NEED_ALL")
         or not subprocess.run([PYTHON, "-c", CHECK], capture_output=True, cwd="/").returncode
     )
     return pytest.mark.skipif(not there, reason="needs gir1.2-gst-rtsp-server-1.0 and python3-gi")

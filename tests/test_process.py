@@ -422,12 +422,12 @@ asyncio.run(main())
 """
 
 
-def test_picture_bombs_take_the_memory_of_one_and_give_it_back() -> None:
-    """16 million pixels are 64 MB, held two or three times while masks are drawn."""
+def test_picture_bombs_take_the_memory_of_a_few_and_give_it_back() -> None:
+    """16 million pixels are 64 MB, held two or three times while masks are drawn; three threads work at once."""
     unit = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
     done = subprocess.run([sys.executable, "-c", BOMBS], env=BARE | unit, capture_output=True, text=True, check=True)
     peak, left = map(float, done.stdout.split())
-    assert peak < 240
+    assert peak < 600
     assert left < 40
 
 

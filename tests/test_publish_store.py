@@ -331,7 +331,7 @@ async def test_a_store_that_is_opened_anew_takes_no_file_from_under_a_put(tmp_pa
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0 and not os.environ.get("CCTV_TESTS_NEED_ALL"):
+    if os.geteuid() != 0 and not os.environ.get("TESTS_NEED_ALL"):
         pytest.skip("needs root to mount a small disk")
     disk = tmp_path / "disk"
     disk.mkdir()

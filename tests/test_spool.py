@@ -202,7 +202,7 @@ def test_a_folder_that_may_not_be_written_is_a_mistake_and_a_full_disk_is_not(tm
 
 
 @pytest.mark.skipif(
-    os.geteuid() != 0 and not os.environ.get("CCTV_TESTS_NEED_ALL"), reason="needs root to mount a small disk"
+    os.geteuid() != 0 and not os.environ.get("TESTS_NEED_ALL"), reason="needs root to mount a small disk"
 )
 def test_a_full_disk_refuses_leaves_no_rest_and_a_reserve_and_heals(tmp_path: Path) -> None:
     disk = tmp_path / "disk"

