@@ -10,6 +10,7 @@ import pytest
 from cctv_images.errors import MEANINGS
 from cctv_images.records import Fleet
 from cctv_images.retain.reasons import LOSSES, REASONS
+from cctv_images.retain.sync.tally import CLASSES
 from cctv_images.states import Health
 from cctv_images.watch.events import EVENTS
 from cctv_images.watch.metrics import metrics_text
@@ -59,7 +60,7 @@ def test_the_operations_manual_lists_exactly_these_events_error_states_and_metri
     told = set(re.findall(r"^\| `[a-z_]+` \| .* \|$", manual, re.MULTILINE))
     assert events | reasons | metrics | gaps <= told
     slugs = {line.split("`")[1] for line in told}
-    known = {*EVENTS, *MEANINGS, *REASONS, *LOSSES, *Health, *(line.split("`")[1] for line in metrics)}
+    known = {*EVENTS, *MEANINGS, *REASONS, *LOSSES, *CLASSES, *Health, *(line.split("`")[1] for line in metrics)}
     assert slugs <= known, "named in the manual and nowhere else"
 
 
