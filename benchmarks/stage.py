@@ -25,6 +25,7 @@ UNIT_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": "131072",
     "MALLOC_TRIM_THRESHOLD_": "131072",
+    "OPENBLAS_NUM_THREADS": "1",
 }
 """As in systemd/cctv-images.service."""
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cctv_images.process.content import SCENE
 
-AT_ONCE = 256
-"""Views compared per cycle: a fleet of 1,000 takes four cycles."""
+AT_ONCE = 128
+"""Views compared per cycle: a fleet of 1,000 takes eight cycles."""
 SAME, OTHER = 0.75, 0.60
 """Correlation from which on two views are one, and below which they are not."""
 NEVER = float("-inf")

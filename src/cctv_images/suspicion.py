@@ -21,7 +21,7 @@ CLEAR_AFTER = 2
 """Pictures in a row that must not, for a suspicion to end."""
 OVERLAY_ROWS, OVERLAY_SHARE = 4, 0.15
 """Rows of tiles, and share of all tiles, in which clocks may change while a picture is called the same."""
-ROUNDING = 2
+ROUNDING = 1
 """UNITs: what two equal tiles may differ by."""
 BLACK, WHITE = 20 * UNIT, 248 * UNIT
 """Tiles outside show no noise even when they are alive."""
@@ -93,7 +93,7 @@ class Suspicion:
     """Latitude and longitude."""
     _twin: str | None = None
     _dark_since: float | None = None
-    _anchor: NDArray[np.uint16] | None = None
+    _anchor: NDArray[np.int16] | None = None
     """The tiles with which those of the following pictures are compared."""
     _moved: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
     """Which of them have differed so far."""
@@ -136,20 +136,21 @@ class Suspicion:
         bright = self._anchor[SKY:VERGE] > DARK * UNIT
         return bool(bright.any() and not self._moved[SKY:VERGE][bright].any())
 
-    def _frozen(self, tiles: NDArray[np.uint16]) -> bool | None:
+    def _frozen(self, tiles: NDArray[np.int16]) -> bool | None:
         anchor = self._anchor
         if anchor is None or anchor.shape != tiles.shape:
             self._begin(tiles)
             return None if anchor is None else False
-        self._moved |= np.abs(tiles.astype(np.int32) - anchor) > ROUNDING
-        if self._moved.any(axis=1).sum() > OVERLAY_ROWS or self._moved.mean() > OVERLAY_SHARE:
+        self._moved |= np.abs(tiles - anchor) > ROUNDING
+        most = OVERLAY_SHARE * tiles.size
+        if np.count_nonzero(self._moved) > most or np.count_nonzero(self._moved.any(axis=1)) > OVERLAY_ROWS:
             self._begin(tiles)
             return False
         self._followed = True
         lit = (anchor > BLACK) & (anchor < WHITE) & ~self._moved
-        return True if lit.mean() >= LIT_SHARE else None
+        return True if np.count_nonzero(lit) >= LIT_SHARE * lit.size else None
 
-    def _begin(self, tiles: NDArray[np.uint16]) -> None:
+    def _begin(self, tiles: NDArray[np.int16]) -> None:
         self._anchor, self._moved, self._followed = tiles, np.zeros(tiles.shape, np.bool_), False
 
 

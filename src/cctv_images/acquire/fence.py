@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -25,9 +26,7 @@ class Fence:
 
     def check(self, address: str) -> None:
         """address: an IP literal, with or without a zone. Raises AddressRefused."""
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
+        ip = _ip_of(address)
         if ip in NEVER:
             raise AddressRefused(f"{ip} is never asked")
         if self.networks and not any(ip in network for network in self.networks):
@@ -38,3 +37,9 @@ class Fence:
         family, kind, protocol, _, address = address_info
         self.check(address[0])
         return socket.socket(family, kind, protocol)
+
+
+@lru_cache(maxsize=16_384)
+def _ip_of(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip

@@ -9,15 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-ROWS, COLS = 18, 32
-UNIT = 256
-"""Tiles are kept in so many parts of a grey level."""
+ROWS, COLS = 18, 27
+"""Fewer than 500 tiles: beyond, NumPy lets go of the interpreter's lock in each operation, and waits for it again."""
+SAMPLE = 45
+"""Rows of pixels, at least, of which the levels are counted."""
+UNIT = 128
+"""Tiles are kept in so many parts of a grey level: 255 of them fit into 16 bits, and so do differences."""
 MAX_LEVELS = 12
 """Colours of a test card."""
 APART = 3
@@ -49,12 +54,12 @@ class Look:
     """Some kilobytes that stay in memory and are never shown."""
 
     plain: float
-    """Share of the picture in at most MAX_LEVELS plain colours."""
+    """Share of the picture in at most MAX_LEVELS plain colours; below PLAIN it may be less than that."""
     empty: bool
     """Of one single colour, all over."""
     dark: bool
     snow: bool
-    tiles: NDArray[np.uint16] = field(repr=False)
+    tiles: NDArray[np.int16] = field(repr=False)
     """Mean grey of ROWS×COLS tiles (fewer in a very small picture), in UNITs."""
     scene: NDArray[np.float32] | None = field(repr=False)
     """What distinguishes this view, as a vector of length 1; None where there is too little to recognise it by."""
@@ -65,15 +70,16 @@ def look_at(grey: Grey | None, small: Callable[[], Image.Image | None], step: fl
     step: grey levels between which the picture's encoder knew no others."""
     if grey is None:
         return None
-    counts = np.bincount(grey.reshape(-1), minlength=256)
-    tiles, plain = _tiles(grey), _plain(counts, max(APART, math.ceil(2 * step))) / grey.size
-    dark = int(counts[DARK:].sum()) * 10 < grey.size
+    sample = grey[:: max(1, len(grey) // SAMPLE)].reshape(-1)
+    counts = np.bincount(sample, minlength=256)
+    tiles, plain = _tiles(grey), _plain(counts, max(APART, math.ceil(2 * step))) / sample.size
+    dark = int(counts[DARK:].sum()) * 10 < sample.size
     return Look(
         plain=plain,
-        empty=step <= FINE and int((counts[:-1] + counts[1:]).max()) >= EMPTY * grey.size,
+        empty=step <= FINE and plain >= EMPTY and int((counts[:-1] + counts[1:]).max()) >= EMPTY * sample.size,
         dark=dark and not (plain >= PLAIN and _is_coloured(small())),
-        snow=_is_snow(grey),
-        tiles=(tiles * UNIT + 0.5).astype(np.uint16),
+        snow=_is_snow(grey, float(tiles[SKY:VERGE].mean())),
+        tiles=(tiles * UNIT + 0.5).astype(np.int16),
         scene=_scene(tiles),
     )
 
@@ -102,18 +108,27 @@ def _is_coloured(image: Image.Image | None) -> bool:
 
 
 def _tiles(grey: Grey) -> NDArray[np.float32]:
-    height, width = grey.shape
-    rows = np.linspace(0, height, min(height, ROWS) + 1).astype(np.intp)
-    cols = np.linspace(0, width, min(width, COLS) + 1).astype(np.intp)
-    sums = np.add.reduceat(np.add.reduceat(grey, rows[:-1], axis=0, dtype=np.uint32), cols[:-1], axis=1)
-    tiles: NDArray[np.float32] = sums.astype(np.float32)
-    tiles /= np.diff(rows)[:, None] * np.diff(cols)
+    above, beside = (_shares(length, count) for length, count in zip(grey.shape, (ROWS, COLS), strict=True))
+    tiles: NDArray[np.float32] = above @ grey.astype(np.float32) @ beside.T
     return tiles
+
+
+@lru_cache(maxsize=64)
+def _shares(length: int, count: int) -> NDArray[np.float32]:
+    """One row per tile: by what each pixel along an edge counts in its mean."""
+    bounds = np.linspace(0, length, min(length, count) + 1).astype(np.intp)
+    shares = np.zeros((len(bounds) - 1, length), np.float32)
+    for row, (begin, end) in enumerate(pairwise(bounds)):
+        shares[row, begin:end] = 1 / (end - begin)
+    return shares
 
 
 def _plain(counts: NDArray[np.intp], apart: int) -> int:
     """How many pixels have one of the few levels (two neighbours each, since a level may be rounded either way) that
     most of them have. What lies beside a level is not counted: in a view, levels run into each other."""
+    most = int(np.partition(counts, -2 * MAX_LEVELS)[-2 * MAX_LEVELS :].sum())
+    if most < PLAIN * counts.sum():  # no view comes near, and the rest takes twelve times as long
+        return most
     pairs = counts[:-1] + counts[1:]
     total = 0
     for _ in range(MAX_LEVELS):
@@ -123,29 +138,28 @@ def _plain(counts: NDArray[np.intp], apart: int) -> int:
     return total
 
 
-def _is_snow(grey: Grey) -> bool:
-    """Noise of an analogue input without a signal: large, and without anything in common between neighbours."""
+def _is_snow(grey: Grey, mean: float) -> bool:
+    """Noise of an analogue input without a signal: large, and without anything in common between neighbours.
+    mean: of the middle rows."""
     height, width = grey.shape
     if height < ROWS or width < 2:
         return False
-    part = grey[height * SKY // ROWS : height * VERGE // ROWS : max(1, height // 24)].astype(np.float32)
-    part -= part.mean()
-    variance = float((part * part).mean())
-    if variance < SNOW_DEVIATION**2:
-        return False
-    return float((part[:, 1:] * part[:, :-1]).mean()) < SNOW_LIKENESS * variance
+    part = grey[height * SKY // ROWS : height * VERGE // ROWS : max(1, height // 24)].astype(np.float32).reshape(-1)
+    part -= mean
+    power = float(part @ part)
+    return power >= SNOW_DEVIATION**2 * part.size and float(part[1:] @ part[:-1]) < SNOW_LIKENESS * power
 
 
 def _scene(tiles: NDArray[np.float32]) -> NDArray[np.float32] | None:
     """Each tile against its neighbours: light and weather change all of them, the view stays."""
     if tiles.shape != (ROWS, COLS):
         return None
-    above, below, middle = tiles[SKY - 1 : VERGE - 1], tiles[SKY + 1 : VERGE + 1], tiles[SKY:VERGE]
-    around = above[:, 1:-1] + below[:, 1:-1] + middle[:, :-2] + middle[:, 2:]
+    middle = tiles[SKY:VERGE]
+    around = tiles[SKY - 1 : VERGE - 1, 1:-1] + tiles[SKY + 1 : VERGE + 1, 1:-1] + middle[:, :-2] + middle[:, 2:]
     detail = (middle[:, 1:-1] - around / 4).reshape(-1)
-    spread = float(np.abs(detail).mean())
+    spread = float(np.add.reduce(np.abs(detail))) / SCENE
     if spread < FEATURELESS:
         return None
-    scene: NDArray[np.float32] = np.clip(detail, -4 * spread, 4 * spread)
-    scene /= np.linalg.norm(scene)
+    scene: NDArray[np.float32] = np.minimum(np.maximum(detail, -4 * spread), 4 * spread)
+    scene /= math.sqrt(scene @ scene)
     return scene

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from io import BytesIO
 
+import numpy as np
+import simplejpeg
 from PIL import Image
 
 from cctv_images.choices import AS_IT_CAME, FULL, RenditionSpec
@@ -128,12 +130,22 @@ def _rendition(order: Order, spec: RenditionSpec, base: Image.Image, size: Size)
 
 
 def encoded(image: Image.Image, spec: RenditionSpec) -> Rendition:
-    out, quality = BytesIO(), spec.quality or (FULL_QUALITY if spec.name == FULL else QUALITY)
+    quality = spec.quality or (FULL_QUALITY if spec.name == FULL else QUALITY)
+    if not (spec.webp or spec.progressive):
+        return made(_jpeg(image, quality), spec, image.size)
+    out = BytesIO()
     if spec.webp:
         image.save(out, "WEBP", quality=quality, method=WEBP_METHOD)
     else:
-        image.save(out, "JPEG", quality=quality, progressive=spec.progressive, comment=b"")  # else a PNG's own
+        image.save(out, "JPEG", quality=quality, progressive=True, comment=b"")  # else a PNG's own
     return made(out.getvalue(), spec, image.size)
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    """As Pillow makes it, which holds the GIL meanwhile."""
+    pixels = np.asarray(image).reshape(image.height, image.width, -1)
+    body: bytes = simplejpeg.encode_jpeg(pixels, quality, "GRAY" if image.mode == "L" else image.mode, "420")
+    return body
 
 
 def made(body: bytes, spec: RenditionSpec, size: Size) -> Rendition:

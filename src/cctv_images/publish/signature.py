@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 
 from botocore.credentials import ReadOnlyCredentials
 
@@ -34,9 +35,17 @@ def signed(
     names = ";".join(name for name, _ in lines)
     request = "\n".join((method, path, query, *(f"{name}:{value}" for name, value in lines), "", names, payload))
     scope = (stamp[:8], region, "s3", "aws4_request")
-    key = b"AWS4" + keys.secret_key.encode()
-    for part in (*scope, "\n".join((ALGORITHM, stamp, "/".join(scope), hashlib.sha256(request.encode()).hexdigest()))):
-        key = hmac.digest(key, part.encode(), "sha256")
+    what = "\n".join((ALGORITHM, stamp, "/".join(scope), hashlib.sha256(request.encode()).hexdigest()))
+    signature = hmac.digest(_day_key(keys.secret_key, scope), what.encode(), "sha256").hex()
     credential = "/".join((keys.access_key, *scope))
-    send["Authorization"] = f"{ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={key.hex()}"
+    send["Authorization"] = f"{ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
     return send
+
+
+@lru_cache(maxsize=8)
+def _day_key(secret_key: str, scope: tuple[str, ...]) -> bytes:
+    """The same for a day: deriving it is most of a signature."""
+    key = b"AWS4" + secret_key.encode()
+    for part in scope:
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key

@@ -11,10 +11,12 @@ def with_comment(picture: bytes, text: bytes) -> bytes:
     return b"".join((SOI, b"\xff\xfe", (len(text) + 2).to_bytes(2, "big"), text, picture[2:]))
 
 
-def with_own_table(picture: bytes, number: int) -> bytes:
-    """The same data with other coarseness of its finest detail: a picture of its own also without its metadata."""
-    at = picture.index(b"\xff\xdb") + 5 + 61
-    return b"".join((picture[:at], bytes(1 + number // 255**n % 255 for n in range(3)), picture[at + 3 :]))
+def with_own_table(picture: bytes, number: int, lighter: int = 0) -> bytes:
+    """The same data with other coarseness of its finest detail: a picture of its own also without its metadata.
+    lighter: steps of the coarsest, by which every pixel changes."""
+    at = picture.index(b"\xff\xdb") + 5
+    coarsest, finest = bytes((picture[at] + lighter,)), bytes(1 + number // 255**n % 255 for n in range(3))
+    return b"".join((picture[:at], coarsest, picture[at + 1 : at + 61], finest, picture[at + 64 :]))
 
 
 def claiming(picture: bytes, width: int, height: int) -> bytes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
+import random
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -19,6 +20,9 @@ from cctv_images.simulate.scene import Scene
 
 _QUALITY = 78
 _MAX_CACHED = 256
+_VIEWS = 1000
+_PIECE = (160, 80)
+"""Pixels; whole coding units, so that a picture in another order is as large."""
 
 
 class Pictures(Protocol):
@@ -77,19 +81,23 @@ class LivingPictures:
 
 
 class StaticPictures:
-    """One JPEG of about `size` bytes, 1280x720, for all. unique: each answer is one of its own."""
+    """One JPEG of about `size` bytes, 1280x720, for all. unique: each answer is one of its own, of a view of its own
+    (as far as _VIEWS go) that never stands still, as if a camera had taken it."""
 
     def __init__(self, *, size: int = 100_000, unique: bool = False) -> None:
         self._size = size
         self._unique = unique
         self._count = 0
+        self._numbers: dict[str, int] = {}
+        self._answers: Counter[str] = Counter()
 
     def get(self, camera: SimulatedCamera, form: str = "jpeg") -> bytes:
-        picture = _prepared(self._size, form)
         if not self._unique or form != "jpeg":
-            return picture
+            return _prepared(self._size, form)
+        number = self._numbers.setdefault(camera.camera_id, len(self._numbers))
         self._count += 1
-        return jpeg.with_own_table(picture, self._count)
+        self._answers[camera.camera_id] += 1
+        return jpeg.with_own_table(_view(self._size, number % _VIEWS), self._count, self._answers[camera.camera_id] % 2)
 
     def close(self) -> None:
         """Nothing to end."""
@@ -117,13 +125,35 @@ def encoded(picture: Image.Image, form: str = "jpeg", quality: int = _QUALITY) -
 
 @functools.cache
 def _prepared(size: int, form: str) -> bytes:
-    scene = Scene.of(1).at(1_700_000_000.0, "Static")
-    return _about(scene, size) if form == "jpeg" else encoded(scene, form)
+    scene = _scene()
+    return _about(scene, size, _quality(size)) if form == "jpeg" else encoded(scene, form)
 
 
-def _about(picture: Image.Image, size: int) -> bytes:
-    """The JPEG whose size comes nearest from below, filled up to it with a comment."""
-    tried = (encoded(picture, quality=q) for q in range(95, 20, -3))
+@functools.cache
+def _scene() -> Image.Image:
+    return Scene.of(1).at(1_700_000_000.0, "Static")
+
+
+@functools.cache
+def _view(size: int, number: int) -> bytes:
+    """The scene in pieces, put together in another order: another view, and as hard to decode."""
+    scene = _scene()
+    across, down = scene.width // _PIECE[0], scene.height // _PIECE[1]
+    places = [(x * _PIECE[0], y * _PIECE[1]) for y in range(down) for x in range(across)]
+    view = Image.new(scene.mode, scene.size)
+    for place, (x, y) in zip(places, random.Random(number).sample(places, len(places)), strict=True):
+        view.paste(scene.crop((x, y, x + _PIECE[0], y + _PIECE[1])), place)
+    return _about(view, size, _quality(size))
+
+
+@functools.cache
+def _quality(size: int) -> int:
+    return next((q for q in range(95, 20, -3) if len(encoded(_scene(), quality=q)) <= size), 20)
+
+
+def _about(picture: Image.Image, size: int, quality: int) -> bytes:
+    """The JPEG of this quality, or of the best below with which it is no larger, filled up to `size` with a comment."""
+    tried = (encoded(picture, quality=q) for q in range(quality, 20, -3))
     nearest = next((data for data in tried if len(data) <= size), encoded(picture, quality=20))
     missing = size - len(nearest) - 4
     while missing > 0:
