@@ -20,9 +20,10 @@ from zoo import zoo_of
 
 from cctv_images.choices import Choices
 from cctv_images.errors import ConfigError, ErrorState
+from cctv_images.inventory.changes import changes
 from cctv_images.inventory.parse import Inventory, parse
 from cctv_images.inventory.rows import Rules
-from cctv_images.masks import MAX_CORNERS, MAX_MASKS, Mask, masks, read_masks
+from cctv_images.masks import EVERYTHING, MAX_CORNERS, MAX_MASKS, Mask, masks, read_masks
 from cctv_images.simulate.pictures import StaticPictures
 
 SQUARE = [[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]]
@@ -151,6 +152,24 @@ def test_a_camera_whose_masks_cannot_be_read_is_not_run(cell: Any) -> None:
     found = read([{"camera_id": "1", "address": "10.0.0.1", "model": "axis", "masks": cell}])
     assert not found.cameras
     assert "mask" in found.rejected[0].reason
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({"masks": [SQUARE], "interval": "soon"}, masks([SQUARE])),
+        ({"masks": "[[[0, 0], [2, 0], [1, 1]]]"}, (EVERYTHING,)),
+        ({"masks": [], "interval": "soon"}, ()),
+    ],
+)
+def test_a_camera_that_runs_on_while_its_row_is_bad_shows_nothing_that_the_row_may_hide(
+    cells: dict[str, Any], expected: tuple[Mask, ...]
+) -> None:
+    row = {"camera_id": "1", "address": "10.0.0.1", "model": "axis"}
+    running = read([row]).cameras
+    found = changes(running, read([row | cells]))
+    assert found.cameras["1"].choices.masks == expected
+    assert changes(found.cameras, read([row | cells])).is_empty
 
 
 def test_masks_for_a_camera_that_does_not_exist_are_told_with_the_nearest_one() -> None:

@@ -33,6 +33,9 @@ class Mask:
     pixelated: bool = False
 
 
+EVERYTHING = Mask(((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)))
+
+
 def masks(value: Any) -> tuple[Mask, ...]:
     """JSON's lists, or their text. Raises ValueError that says which mask is wrong, and how."""
     if isinstance(value, str):

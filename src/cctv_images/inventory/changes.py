@@ -23,7 +23,7 @@ class Changes:
 
     started: dict[str, Camera]
     restarted: dict[str, Camera]
-    """Their rows changed, as they are now; or became unreadable, and get masks that CCTV_MASKS now has for them."""
+    """Their rows changed, as they are now; or became unreadable, and they get masks that are new."""
     unchanged: dict[str, Camera]
     """Not to be touched: they miss no slot."""
     kept: dict[str, Camera]

@@ -18,7 +18,7 @@ from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.columns import resolve
 from cctv_images.inventory.fields import Row, row_of, yes_or_no
 from cctv_images.inventory.formats import read_table
-from cctv_images.inventory.rows import Rules, check_row, paused_camera
+from cctv_images.inventory.rows import Rules, check_row, masks_to_keep, paused_camera
 from cctv_images.masks import Mask
 
 RUNNING_STATUS = "TURNED_ON"
@@ -51,7 +51,7 @@ class Inventory:
     counts: Counter[str] = field(default_factory=Counter)
     """All rows by the source's word for their state, e.g. TURNED_ON 413, DESIRED 95."""
     masks: Mapping[str, tuple[Mask, ...]] = field(default_factory=dict)
-    """Those of CCTV_MASKS: they hold for rows that are rejected, too."""
+    """Of the rows that are rejected, by id: their cameras may run on as they were, but not unmasked."""
 
 
 def parse(data: bytes, *, source_name: str, rules: Rules) -> Inventory:
@@ -62,6 +62,7 @@ def parse(data: bytes, *, source_name: str, rules: Rules) -> Inventory:
     table = read_table(data, source_name)
     columns = resolve(table.headings, rules.columns, source_name)
     enabled: list[Row] = []
+    faulted: list[Row] = []
     paused: dict[str, Camera] = {}
     rejected: list[RejectedRow] = []
     counts: Counter[str] = Counter()
@@ -69,6 +70,7 @@ def parse(data: bytes, *, source_name: str, rules: Rules) -> Inventory:
         row = row_of(raw, columns)
         if raw.fault:
             rejected.append(RejectedRow(row.number, row.camera_id, raw.fault, table.unit))
+            faulted.append(row)
             continue
         try:
             runs, word = _state(row, "status" in columns)
@@ -84,8 +86,13 @@ def parse(data: bytes, *, source_name: str, rules: Rules) -> Inventory:
     rejected = sorted(rejected + faulty, key=lambda row: row.line)
     ids = {*cameras, *paused, *(row.camera_id or "" for row in rejected)}
     rejected += _masks_of_nobody(rules, ids)
-    named = cameras.keys() | {row.camera_id for row in rejected}
-    return Inventory(cameras, {i: c for i, c in paused.items() if i not in named}, rejected, counts, rules.masks)
+    bad = {row.camera_id for row in rejected}
+    masks: defaultdict[str, tuple[Mask, ...]] = defaultdict(tuple)
+    for row in (*faulted, *enabled):
+        if row.camera_id in bad and row.camera_id:
+            masks[row.camera_id] += masks_to_keep(row, rules)
+    named = cameras.keys() | bad
+    return Inventory(cameras, {i: c for i, c in paused.items() if i not in named}, rejected, counts, masks)
 
 
 def _state(row: Row, has_status: bool) -> tuple[bool, str]:

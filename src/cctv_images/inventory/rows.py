@@ -13,7 +13,7 @@ from cctv_images.errors import plain
 from cctv_images.inventory.address import Address, check_path, parse_address
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.fields import Row, degrees, is_camera_id, position_texts, quoted, seconds
-from cctv_images.masks import Mask, masks
+from cctv_images.masks import EVERYTHING, Mask, masks
 
 GENERIC = "generic"
 """The recipe of a camera that is asked by a full URL alone."""
@@ -142,9 +142,21 @@ def _choice(name: str, text: str) -> Any:
 def _choices(row: Row, recipe: str, rules: Rules, problems: _Problems) -> Choices:
     """The fleet's, changed by the make's, changed by the row's own. Masks of file and row add up."""
     own = {name: problems.attempt(_choice, name, row.text(name)) for name in READERS if row.text(name)}
-    drawn = problems.attempt(masks, row.masks) if row.masks not in (None, "", []) else None
     changes = {**rules.by_make.get(recipe, {}), **{name: value for name, value in own.items() if value is not None}}
-    return replace(rules.choices, **changes, masks=rules.masks.get(row.text("camera_id"), ()) + (drawn or ()))
+    return replace(rules.choices, **changes, masks=_masks(row, rules, problems))
+
+
+def masks_to_keep(row: Row, rules: Rules) -> tuple[Mask, ...]:
+    """Of a row that is rejected: its camera may run on as it was, with these. What cannot be read hides all."""
+    problems = _Problems()
+    found = _masks(row, rules, problems)
+    return (*found, EVERYTHING) if problems else found
+
+
+def _masks(row: Row, rules: Rules, problems: _Problems) -> tuple[Mask, ...]:
+    """Those of CCTV_MASKS and the row's own."""
+    drawn = problems.attempt(masks, row.masks) if row.masks not in (None, "", []) else None
+    return rules.masks.get(row.text("camera_id"), ()) + (drawn or ())
 
 
 def _position(row: Row, problems: _Problems) -> tuple[float | None, float | None]:
