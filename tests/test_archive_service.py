@@ -110,6 +110,14 @@ async def test_check_says_what_is_kept_and_how_long_the_spool_lasts(keeping: Ser
     assert json.loads(online.out)["online"]["archive"] == {"ok": True, "problems": []}
 
 
+async def test_check_says_when_the_disk_has_no_room_for_the_spool(keeping: Service) -> None:
+    async with zoo_of(HEALTHY) as zoo:
+        keeping.furnish(zoo)
+        done = await keeping.program("check", CCTV_SPOOL_BYTES=str(1 << 50))
+    assert done.code == 0
+    assert "CCTV_SPOOL_BYTES is more than its disk has room for: " in done.out
+
+
 async def test_run_once_archives_before_it_ends(keeping: Service) -> None:
     async with zoo_of(HEALTHY) as zoo:
         keeping.furnish(zoo)

@@ -310,6 +310,12 @@ def test_what_is_kept_does_not_lie_where_the_public_reads(store: str, key: str, 
     assert expected in only(CCTV_STORE=store, CCTV_KEY=key, CCTV_ARCHIVE=archive)
 
 
+def test_what_the_service_keeps_for_itself_does_not_lie_where_the_public_reads(tmp_path: Path) -> None:
+    place = {"CCTV_STORE": f"file://{tmp_path}/www", "CCTV_KEY": "image/{camera_id}.jpg"}
+    assert "lies where pictures are published" in only(**place, CCTV_STATE_DIR=f"{tmp_path}/www/image/.state")
+    assert load(**place, CCTV_STATE_DIR=f"{tmp_path}/www/state")
+
+
 def test_links_and_other_spellings_do_not_hide_where_an_archive_lies(tmp_path: Path) -> None:
     (tmp_path / "www").mkdir()
     (tmp_path / "link").symlink_to("www")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
+from cctv_images.archiving import spool_folder
 from cctv_images.config.values import DAY, HOUR
 from cctv_images.errors import plain
 from cctv_images.inventory.camera import Camera
@@ -53,7 +55,19 @@ def notes(settings: Settings, cameras: Mapping[str, Camera]) -> list[str]:
         found.append(f"CCTV_ARCHIVE_CAMERAS names {', '.join(map(plain, missing[:5]))}{more}: no such cameras are run")
     if settings.archive and _pictures_per_s(settings, _chosen(settings, cameras)) > settings.archive_rate / 2:
         found.append("CCTV_ARCHIVE_RATE is less than twice what the cameras give: a backlog would hardly shrink")
+    if settings.archive:
+        found += _room(settings)
     return found
+
+
+def _room(settings: Settings) -> Iterator[str]:
+    folder = settings.state_dir.absolute()
+    with suppress(OSError):
+        room = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+        if room < settings.spool_bytes:
+            room += sum(file.stat().st_size for file in spool_folder(settings).rglob("*.jpg"))
+        if room < settings.spool_bytes:
+            yield f"CCTV_SPOOL_BYTES is more than its disk has room for: {room / 2**20:,.0f} MiB"
 
 
 def _chosen(settings: Settings, cameras: Mapping[str, Camera]) -> Sequence[Camera]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from cctv_images.acquire.recipes import find_recipe, nearest
 from cctv_images.config.values import http_url, length, region
@@ -109,16 +109,26 @@ def aws_is_whole(s: Settings) -> Iterator[Complaint]:
             yield f"aws.{field}", str(exc)
 
 
+def state_is_apart(s: Settings) -> Iterator[Complaint]:
+    """Cameras' addresses and what waits for the archive are not for the public."""
+    public = _public(s)
+    if _place(f"file://{quote(str(s.state_dir.absolute()))}").startswith(public):
+        yield "state_dir", f"lies where pictures are published ({public}), expected another place: that one is public"
+
+
 def archive_is_apart(s: Settings) -> Iterator[Complaint]:
-    """The public reads what is below the fixed part of CCTV_KEY; what is kept is not for the public."""
     if not s.archive:
         return
-    fixed = s.key.partition("{")[0].rpartition("/")[0]
-    public, kept = _place(s.store, fixed), _place(s.archive)
+    public, kept = _public(s), _place(s.archive)
     if kept.startswith(public):
         yield "archive", f"lies where pictures are published ({public}), expected another place: that one is public"
     elif public.startswith(kept):
         yield "archive", f"has the published pictures inside it ({public}), expected another place"
+
+
+def _public(s: Settings) -> str:
+    """The public reads what is below the fixed part of CCTV_KEY."""
+    return _place(s.store, s.key.partition("{")[0].rpartition("/")[0])
 
 
 def _place(address: str, below: str = "") -> str:
@@ -136,5 +146,6 @@ RULES: tuple[tuple[set[str], Callable[[Settings], Iterator[Complaint]]], ...] = 
     ({"masks"}, masks_can_be_used),
     ({"by_make"}, makes_are_known),
     ({"aws"}, aws_is_whole),
+    ({"state_dir", "store", "key"}, state_is_apart),
     ({"archive", "store", "key"}, archive_is_apart),
 )
