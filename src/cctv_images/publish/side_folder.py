@@ -110,9 +110,10 @@ class FolderSide(FolderStore):
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
-            temporary, fd = await claiming
-            os.close(fd)
-            temporary.unlink()
+            with suppress(StoreError, OSError):
+                temporary, fd = await claiming
+                os.close(fd)
+                temporary.unlink()
             raise
 
     def _begin(self, writable: bool) -> None:
