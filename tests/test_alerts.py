@@ -26,7 +26,7 @@ from cctv_images.inventory.camera import Camera
 from cctv_images.records import CameraRecord, Fleet
 from cctv_images.states import CameraState, Health
 from cctv_images.suspicion import Reason, Suspect
-from cctv_images.watch.alarm import Alarm, check_urls
+from cctv_images.watch.alarm import Alarm, check_urls, try_urls
 from cctv_images.watch.alert_text import message
 from cctv_images.watch.alerts import Memory, Policy, Told, decide, observe
 from cctv_images.watch.troubles import snapshot
@@ -443,6 +443,12 @@ async def test_addresses_that_apprise_does_not_understand_are_named_by_their_num
     with pytest.raises(ConfigError) as caught:
         await check_urls(["json://127.0.0.1/", "nosuch://token-4711", "mailto://"])
     assert str(caught.value) == "CCTV_ALERT_URLS: Apprise does not understand the address no. 2, 3."
+
+
+async def test_a_test_message_says_that_it_is_one_and_who_did_not_take_it(hook: Hook) -> None:
+    dead = f"json://127.0.0.1:{free_ports(1)[0]}/token-4712"
+    assert await try_urls([hook.url, dead], "node1") == ["json (no. 2)"]
+    assert [(told["title"], told["type"]) for told in hook.got] == [("cctv-images on node1: a test", "success")]
 
 
 async def test_what_has_been_told_outlives_a_restart(hook: Hook, tmp_path: Path) -> None:

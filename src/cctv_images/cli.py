@@ -56,6 +56,7 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 
 def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--online", action="store_true", help="also try the store, and ask every camera once")
+    parser.add_argument("--alert", action="store_true", help="also send a test message to CCTV_ALERT_URLS")
     parser.add_argument("--find", action="store_true", help="with --online: try all makes where a camera is not found")
     parser.add_argument("--csv", metavar="FILE", help="with --find: write the cameras whose make is another to FILE")
     _json(parser)
@@ -175,7 +176,7 @@ COMMANDS = (
         "inventory is yours to correct.",
         "cctv-images check\ncctv-images check --online\ncctv-images check --online --json > report.json\n"
         "cctv-images check --online --find --csv corrections.csv",
-        "rows of the inventory were rejected, or with --online: store or cameras failed",
+        "rows of the inventory were rejected, a test message was not taken, or with --online: store or cameras failed",
         _check,
     ),
     Command(

@@ -21,7 +21,7 @@ from cctv_images.masks import Mask, read_masks
 from cctv_images.records import Fleet
 from cctv_images.retain.ledger import Ledger
 from cctv_images.settings import Settings
-from cctv_images.watch.alarm import Alarm, check_urls
+from cctv_images.watch.alarm import Alarm, check_urls, try_urls
 from cctv_images.watch.alerts import Policy
 
 LEDGER = "ledger.sqlite"
@@ -93,6 +93,13 @@ async def check_alerts(settings: Settings) -> None:
     """Raises ConfigError where messages could not be sent. Sends none."""
     if settings.alert_urls:
         await check_urls(_alert_urls(settings))
+
+
+async def try_alerts(settings: Settings) -> list[str]:
+    """Sends a test message; names the addresses that did not take it. Raises ConfigError where there is none."""
+    if not settings.alert_urls:
+        raise ConfigError("CCTV_ALERT_URLS: expected an address, to which a test message could be sent.")
+    return await try_urls(_alert_urls(settings), socket.gethostname())
 
 
 def _alert_urls(settings: Settings) -> list[str]:

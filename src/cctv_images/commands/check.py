@@ -19,7 +19,7 @@ from cctv_images.errors import EX_BAD, EX_OK, ConfigError, plain
 from cctv_images.inventory.camera import Camera
 from cctv_images.inventory.parse import Inventory
 from cctv_images.inventory.source import InventoryUnavailable
-from cctv_images.parts import check_alerts, inventory_source
+from cctv_images.parts import check_alerts, inventory_source, try_alerts
 from cctv_images.settings import Settings, fingerprint
 
 
@@ -31,6 +31,8 @@ class Report:
     """Why the inventory could not be read, when that is nobody's mistake."""
     notes: list[str] = field(default_factory=list)
     online: Online | None = None
+    deaf: list[str] | None = None
+    """Addresses that did not take the test message; None where none was sent."""
 
     @property
     def cameras(self) -> Mapping[str, Camera]:
@@ -39,7 +41,7 @@ class Report:
     @property
     def good(self) -> bool:
         rejected = self.inventory is None or self.inventory.rejected
-        return not (rejected or self.outage or (self.online and not self.online.good))
+        return not (rejected or self.outage or self.deaf or (self.online and not self.online.good))
 
 
 def check(args: argparse.Namespace) -> int:
@@ -79,6 +81,8 @@ async def _check(args: argparse.Namespace) -> Report:
         raise ConfigError(mistakes)
     report.notes += kept.notes(settings, report.cameras) if report.inventory else []
     report.notes += pictures.notes(report.cameras.values())
+    if args.alert:
+        report.deaf = await try_alerts(settings)
     if args.online:
         report.online = await try_online(settings, list(report.cameras.values()))
         if args.find:
@@ -118,6 +122,8 @@ def _document(report: Report) -> dict[str, Any]:
         "rejected": [{r.unit: r.line, "camera_id": r.camera_id, "reason": r.reason} for r in rejected],
         "notes": report.notes,
     }
+    if report.deaf is not None:
+        document["alert"] = {"not_taken_by": report.deaf}
     return document | ({"online": report.online.document()} if report.online else {})
 
 
@@ -141,6 +147,8 @@ def _show(report: Report, file: Path | None) -> None:
         say(line)
     for note in report.notes:
         say(f"note       {note}")
+    if report.deaf is not None:
+        say(f"alert      a test message was sent, not taken by: {', '.join(report.deaf) or 'none'}")
     if report.online:
         show_online(report.online)
     say("")
@@ -154,6 +162,7 @@ def _verdict(report: Report) -> str:
     parts = [
         "the inventory is out of reach" if report.outage else "",
         f"{rejected} row{'s' * (rejected > 1)} of the inventory rejected" if rejected else "",
+        "alerts do not reach everybody" if report.deaf else "",
         "the store fails" if online.store else "",
         "the archive fails" if online.archive else "",
         f"{len(online.failing)} of {len(online.answers)} cameras gave no picture" if online.failing else "",

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from cctv_images.clock import Clock
-from cctv_images.errors import ConfigError
+from cctv_images.errors import ConfigError, plain
 from cctv_images.files import write_atomically
 from cctv_images.records import Fleet
 from cctv_images.watch.alert_text import Message, message
@@ -77,8 +77,7 @@ class Alarm:
     async def _send(self, alert: Message) -> bool:
         """Whether somebody has taken it."""
         record, results = self._fleet.alerts, await _ask_sender({"urls": self._urls, **asdict(alert)}, self._send_s)
-        failed = [f"{kind} (no. {number + 1})" for number, kind, taken in results if not taken]
-        failed += [f"no. {n + 1}" for n in range(len(self._urls)) if n not in {number for number, _, _ in results}]
+        failed = _refused(len(self._urls), results)
         sent = len(failed) < len(self._urls)
         if sent:
             record.sent += 1
@@ -106,6 +105,17 @@ async def check_urls(urls: Sequence[str]) -> None:
     wrong = [str(number + 1) for number, _, taken in results if not taken]
     if wrong:
         raise ConfigError(f"CCTV_ALERT_URLS: Apprise does not understand the address no. {', '.join(wrong)}.")
+
+
+async def try_urls(urls: Sequence[str], node: str) -> list[str]:
+    """Sends a message that says that it is none. Names the addresses that did not take it."""
+    test = Message(f"cctv-images on {plain(node, 60)}: a test", "Alerts reach you here. Nothing is wrong.", good=True)
+    return _refused(len(urls), await _ask_sender({"urls": list(urls), **asdict(test)}, SEND_S))
+
+
+def _refused(count: int, results: Sequence[tuple[int, str, bool]]) -> list[str]:
+    failed = [f"{kind} (no. {number + 1})" for number, kind, taken in results if not taken]
+    return failed + [f"no. {n + 1}" for n in range(count) if n not in {number for number, _, _ in results}]
 
 
 async def _ask_sender(request: dict[str, Any], limit_s: float) -> list[tuple[int, str, bool]]:
