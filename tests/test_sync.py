@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from needs import needs
+from needs import needs, run_or_skip
 from s3 import Weed, find_weed
 from test_listing import NEXT, page
 from test_publish_s3_hostile import Seen, error, says, serving
@@ -357,14 +357,13 @@ async def test_a_missing_right_to_write_ends_the_run_with_the_reason(tmp_path: P
 @contextmanager
 def mounted(folder: Path, *what: str) -> Iterator[Path]:
     folder.mkdir()
-    subprocess.run([*what, folder], check=True, capture_output=True)
+    run_or_skip(*what, folder)
     try:
         yield folder
     finally:
         subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
 async def test_a_full_disk_ends_the_run_with_the_reason_and_nothing_half(tmp_path: Path, syncing: Any) -> None:
     clock = SimulatedClock()
     source = await folder_side(tmp_path / "a")
@@ -381,13 +380,12 @@ async def test_a_full_disk_ends_the_run_with_the_reason_and_nothing_half(tmp_pat
 
 
 @needs("mkfs.exfat", "mount.exfat-fuse")
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
 async def test_keys_that_a_disk_takes_for_one_fail_by_name(tmp_path: Path, syncing: Any) -> None:
     image = tmp_path / "image"
     image.touch()
     os.truncate(image, 4 << 20)
     subprocess.run(["mkfs.exfat", image], check=True, capture_output=True)
-    loop = subprocess.run(["losetup", "-f", "--show", image], check=True, capture_output=True, text=True).stdout.strip()
+    loop = run_or_skip("losetup", "-f", "--show", image)
     source = await folder_side(tmp_path / "a")
     await fill(source, "cam/a.jpg")
     await fill(source, "cam/A.jpg", at=NOON + 60, more="!")
