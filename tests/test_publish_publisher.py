@@ -46,7 +46,7 @@ class Shelf:
             self.under_way -= 1
 
     async def get(self, key: str) -> StoredObject:
-        raise NotImplementedError
+        raise NotImplementedError("a publisher only writes")
 
     async def delete(self, key: str) -> None:
         self.tries.append(key)

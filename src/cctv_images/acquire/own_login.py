@@ -87,6 +87,7 @@ class OwnLogin(Conversation):
         return None
 
     async def _logged_in(self, login: Login) -> bytes:
+        """The picture, by the login of the make."""
         raise NotImplementedError
 
     async def _remember(self, reply: Reply) -> None:

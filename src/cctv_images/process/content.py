@@ -76,9 +76,9 @@ def look_at(grey: Grey | None, small: Callable[[], Image.Image | None], step: fl
     dark = int(counts[DARK:].sum()) * 10 < sample.size
     return Look(
         plain=plain,
-        empty=step <= FINE and plain >= EMPTY and int((counts[:-1] + counts[1:]).max()) >= EMPTY * sample.size,
+        empty=step <= FINE and int((counts[:-1] + counts[1:]).max()) >= EMPTY * sample.size,
         dark=dark and not (plain >= PLAIN and _is_coloured(small())),
-        snow=_is_snow(grey, float(tiles[SKY:VERGE].mean())),
+        snow=_is_snow(grey, tiles),
         tiles=(tiles * UNIT + 0.5).astype(np.int16),
         scene=_scene(tiles),
     )
@@ -138,14 +138,13 @@ def _plain(counts: NDArray[np.intp], apart: int) -> int:
     return total
 
 
-def _is_snow(grey: Grey, mean: float) -> bool:
-    """Noise of an analogue input without a signal: large, and without anything in common between neighbours.
-    mean: of the middle rows."""
+def _is_snow(grey: Grey, tiles: NDArray[np.float32]) -> bool:
+    """Noise of an analogue input without a signal: large, and without anything in common between neighbours."""
     height, width = grey.shape
     if height < ROWS or width < 2:
         return False
     part = grey[height * SKY // ROWS : height * VERGE // ROWS : max(1, height // 24)].astype(np.float32).reshape(-1)
-    part -= mean
+    part -= tiles[SKY:VERGE].mean()
     power = float(part @ part)
     return power >= SNOW_DEVIATION**2 * part.size and float(part[1:] @ part[:-1]) < SNOW_LIKENESS * power
 
