@@ -27,7 +27,7 @@ from cctv_images.errors import StoreError
 from cctv_images.publish.side import Side
 from cctv_images.publish.side_folder import FolderSide
 from cctv_images.publish.side_s3 import S3Side
-from cctv_images.retain.sync import report
+from cctv_images.retain.sync import copier, report
 from cctv_images.retain.sync.copier import Pace
 from cctv_images.retain.sync.engine import Failed, Options, Sync
 from cctv_images.retain.sync.records import Run
@@ -240,6 +240,17 @@ async def test_what_a_try_has_put_and_could_not_prove_is_read_before_it_counts(t
     async with hurried(clock):
         done = await syncing(source, liar, clock=clock)
     assert (done.complete, done.keys("different"), done.arrived_meanwhile) == (False, ["1.jpg"], 1)
+
+
+async def test_a_large_object_passes_through_here_and_the_next_is_copied_by_the_server_again(
+    weed: Weed, syncing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, destination = await bucket_side(weed), await bucket_side(weed)
+    await fill(source, "1.jpg", body=b"large body")
+    await fill(source, "2.jpg", "3.jpg")
+    monkeypatch.setattr(copier, "COPIED_BY_SERVER", 9)
+    done = await syncing(source, destination, concurrency=1)
+    assert (done.complete, done.copied["objects"], done.copied_by_server["objects"]) == (True, 3, 2)
 
 
 async def test_what_vanishes_before_it_is_read_is_no_failure(tmp_path: Path, syncing: Any) -> None:

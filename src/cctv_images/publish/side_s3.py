@@ -17,8 +17,6 @@ from cctv_images.publish.s3_wire import Answer, Incoming
 from cctv_images.publish.side import CARRIED, CHANGED, PART, THERE, WHOLE, About, Body, Side
 
 MAX_PARTS = 10_000
-MAX_SERVER_COPY = 5 << 30
-"""Bytes that S3 copies in one request."""
 MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -74,8 +72,6 @@ class S3Side(S3Store):
         found = await source.look(key)
         if found is None:
             raise StoreError("missing", "there is no such object", transient=False)
-        if found.size > MAX_SERVER_COPY:
-            return False
         await self._look_before(key, over)
         where = {"x-amz-copy-source": quote(f"/{source._bucket}/{source._prefix}{key}", safe="/~")}
         answer = await self._put(key, self._constant | where, b"", over)

@@ -20,6 +20,8 @@ PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 LARGE = 1 << 20
 LARGE_AT_ONCE = 2
 """Objects of more than LARGE bytes on their way at the same time: what bounds the memory."""
+COPIED_BY_SERVER = 256 << 20
+"""Bytes of an object that a server can be trusted to copy before its answer counts as overdue."""
 OF_ONE_OBJECT = {"refused", "missing", CHANGED, THERE, "lied"}
 """Reasons that say nothing about the next object."""
 IN_A_ROW = 3
@@ -152,7 +154,7 @@ class Copier:
             (self.tally.copied if over is None else self.tally.updated).add(size)
 
     async def _copied_by_server(self, key: str, size: int, over: About | None) -> bool:
-        if not self._server_copies:
+        if not self._server_copies or size > COPIED_BY_SERVER:
             return False
         try:
             done = await self.destination.copy(self.source, key, over)
