@@ -166,6 +166,18 @@ async def test_a_link_from_the_source_into_the_destination_does_not_make_it_grow
     assert len(files(program.folder / "b")) == len(KEYS)
 
 
+async def test_a_link_from_the_destination_into_the_source_changes_nothing_there(program: Program) -> None:
+    source, destination = fill(program)
+    (program.folder / "a" / "empty-of-names").mkdir()
+    (program.folder / "b").mkdir(exist_ok=True)
+    (program.folder / "b" / "134").symlink_to("../a/empty-of-names")
+    left = program.folder / "a" / "empty-of-names" / ".0123456789abcdef.cctv-tmp"
+    left.write_bytes(b"half of one")
+    done = await program("sync", source, destination)
+    assert (done.code, "a link leads into the other place" in done.out + done.err) == (1, True)
+    assert [*left.parent.iterdir()] == [left]
+
+
 async def test_a_report_that_is_none_of_ours_is_told_and_does_not_hide_the_others(program: Program) -> None:
     assert (await program("sync", *fill(program))).code == 0
     for name, text in (("array", "[]"), ("foreign", '{"state": "finished"}'), ("cut", '{"id": "x'), ("bytes", "\xff")):

@@ -102,3 +102,4 @@ def _stand_apart(source: Side, destination: Side) -> None:
         raise Misused("SOURCE lies inside DESTINATION")
     if isinstance(source, FolderSide) and isinstance(destination, FolderSide):
         source.leave_out(destination)
+        destination.keep_out_of(source)

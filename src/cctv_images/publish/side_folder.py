@@ -49,6 +49,7 @@ class FolderSide(FolderStore):
     """False once a file system took none: then body and captured-at are all that is kept there."""
     folds = False
     """Whether the file system takes upper for lower case."""
+    _forbidden: Path | None = None
 
     async def begin(self, *, writable: bool) -> None:
         """Raises StoreError where there is no such folder, or where it may not be written."""
@@ -57,6 +58,10 @@ class FolderSide(FolderStore):
     def leave_out(self, other: FolderSide) -> None:
         """Its objects are none of this one's, even if a link leads there."""
         self.beyond = (other._root,)
+
+    def keep_out_of(self, other: FolderSide) -> None:
+        """Nothing is written there, or deleted, even if a link leads there."""
+        self._forbidden = other.root.resolve()
 
     def holds(self, other: Side) -> bool:
         if not isinstance(other, FolderSide):
@@ -137,8 +142,16 @@ class FolderSide(FolderStore):
         name = os.path.basename(path.rstrip("/"))
         if why != OURS or not (name == TEMPORARY or LEFT.fullmatch(name)):
             self.passed_over(path, why)
-        elif self.writable and name != TEMPORARY:
+        elif self.writable and name != TEMPORARY and not self._is_forbidden(Path(path)):
             unlink_unless_written(path)
+
+    def _is_forbidden(self, path: Path) -> bool:
+        return self._forbidden is not None and path.parent.resolve().is_relative_to(self._forbidden)
+
+    def _claimed(self, path: Path) -> tuple[Path, int]:
+        if self._is_forbidden(path):
+            raise StoreError("refused", f"{path}: a link leads into the other place", transient=False)
+        return super()._claimed(path)
 
     def _write_small(self, path: Path, data: bytes, about: About, md5: str, over: About | None) -> None:
         temporary, fd = self._claimed(path)
