@@ -94,8 +94,8 @@ class FolderSide(FolderStore):
     async def write(self, key: str, body: Body, over: About | None) -> None:
         path, first = self._path(key), await body.part(AT_ONCE)
         if len(first) < AT_ONCE:
-            md5 = body.verify()
-            await self._in_thread(lambda: self._write_small(path, first, body.about, md5, over))
+            body.verify()
+            await self._in_thread(lambda: self._write_small(path, first, body.about, over))
             return
         temporary, fd = await self._claim(path)
         with FileIO(fd, "r+b") as file, _unlinked_unless_done(temporary):
@@ -105,7 +105,9 @@ class FolderSide(FolderStore):
                 part = await body.part(AT_ONCE)
             md5 = body.verify()
             read_back_s = CALL_S + body.about.size / SLOWEST
-            await self._in_thread(lambda: self._give_name(file, body.about, md5, temporary, path, over), read_back_s)
+            await self._in_thread(
+                lambda: self._give_name(file, _md5(file) == md5, body.about, temporary, path, over), read_back_s
+            )
 
     async def copy(self, source: Side, key: str, over: About | None) -> bool:
         return False
@@ -153,15 +155,19 @@ class FolderSide(FolderStore):
             raise StoreError("refused", f"{path}: a link leads into the other place", transient=False)
         return super()._claimed(path)
 
-    def _write_small(self, path: Path, data: bytes, about: About, md5: str, over: About | None) -> None:
+    def _write_small(self, path: Path, data: bytes, about: About, over: About | None) -> None:
         temporary, fd = self._claimed(path)
         with FileIO(fd, "r+b") as file, _unlinked_unless_done(temporary):
             _write_all(file, data)
-            self._give_name(file, about, md5, temporary, path, over)
+            good = os.pread(fd, len(data) + 1, 0) == data
+            self._give_name(file, good, about, temporary, path, over)
 
-    def _give_name(self, file: FileIO, about: About, md5: str, temporary: Path, path: Path, over: About | None) -> None:
-        """Raises OSError, StoreError. Nothing of it is seen before the last step."""
-        if _md5(file) != md5:
+    def _give_name(
+        self, file: FileIO, good: bool, about: About, temporary: Path, path: Path, over: About | None
+    ) -> None:
+        """good: whether it was read back as it should be. Raises OSError, StoreError. Nothing of it is seen before the
+        last step."""
+        if not good:
             raise StoreError("io", "what was written is not what is read back")
         os.fchmod(file.fileno(), self.file_mode)
         self.keeps_attributes = _describe(file.fileno(), about)
