@@ -84,7 +84,9 @@ def locked(path: Path) -> int:
         except BlockingIOError:
             if time.monotonic() > until:
                 os.close(lock)
-                raise ConfigError(f"CCTV_STATE_DIR: the spool {path.parent} is in use by another process.") from None
+                raise ConfigError(
+                    f"CCTV_STATE_DIR: the spool {path.parent} is in use by another process, the service perhaps."
+                ) from None
         time.sleep(0.1)
 
 
