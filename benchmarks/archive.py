@@ -1,6 +1,6 @@
 """Whether an archive that was out for an hour catches up without being noticed by those who watch the pictures.
 
-    python benchmarks/archive.py          1,000 cameras at 10 s; 12,000 pictures wait: an hour of five minutes each
+    python benchmarks/archive.py          1,000 cameras at 20 s; 12,000 pictures wait: an hour of five minutes each
 
 The hour is spooled before the service starts; then it runs with the archive out, with it back and the spool draining
 (the newest and the oldest in turn, at most --rate copies a second), and with an empty spool, for --seconds each but for
@@ -143,7 +143,7 @@ def run(args: argparse.Namespace) -> list[Period]:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cameras", type=int, default=1000)
-    parser.add_argument("--interval", type=float, default=10.0)
+    parser.add_argument("--interval", type=float, default=20.0)
     parser.add_argument("--seconds", type=float, default=45.0)
     parser.add_argument("--rate", type=int, default=200)
     parser.add_argument(
