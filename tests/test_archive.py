@@ -527,6 +527,19 @@ async def test_a_disk_that_turns_bad_ends_nothing_and_is_told_once(
     assert [entry.get("reason") for entry in logs if entry["event"] == "spool_failed"] == ["damaged", "spool_failed"]
 
 
+async def test_what_the_ledger_cannot_write_down_is_neither_removed_nor_counted_twice(scripted: Kitchen) -> None:
+    scripted.ledger.settle = lambda limit_s: False  # type: ignore[method-assign]
+    async with scripted.open(limit=50, when_full="oldest", run=False) as archive:
+        for n in range(9):
+            scripted.keep(archive, "a", NOON + n, b"0123456789")
+            await asyncio.sleep(0.02)
+        del scripted.ledger.settle
+        scripted.keep(archive, "a", NOON + 9, b"0123456789")
+        await until(lambda: scripted.spooled()[-1].captured_at == NOON + 9)
+    assert [entry.captured_at - NOON for entry in scripted.spooled()] == [1, 2, 3, 4, 9]
+    assert scripted.record.lost["spool_full"] == 5
+
+
 async def test_a_picture_that_never_fits_does_not_cost_the_oldest(scripted: Kitchen) -> None:
     async with scripted.open(limit=50, when_full="oldest", run=False) as archive:
         scripted.keep(archive, "a", NOON, b"0123456789")

@@ -50,6 +50,8 @@ class Intake:
         self._on_accepted = on_accepted
         self._lost = 0
         """Since the present trouble began."""
+        self._given_up = set[Spooled]()
+        """Reported as lost, and still there because the ledger could not write it down yet."""
         self._waiting: deque[Draft] = deque()
         self._bytes = 0
         self._closing = False
@@ -133,9 +135,12 @@ class Intake:
         """Gives up the oldest, once the ledger has it."""
         oldest = self._spool.oldest(size)
         for entry in oldest:
-            self._report(entry.camera_id, entry.slot, FULL, "the oldest go")
+            if entry not in self._given_up:
+                self._report(entry.camera_id, entry.slot, FULL, "the oldest go")
+        self._given_up.update(oldest)
         if self._account.settle(SETTLE_S):
             self._spool.remove(oldest)
+            self._given_up.clear()
         return bool(oldest)
 
     def _lose(self, draft: Draft, reason: str, detail: str) -> None:
