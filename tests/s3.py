@@ -93,7 +93,9 @@ class Weed:
         identities = self._folder / "s3.json"
         keys = [{"accessKey": self.access_key, "secretKey": self.secret_key}]
         admin = {"name": "admin", "credentials": keys, "actions": ["Admin", "Read", "List", "Tagging", "Write"]}
-        identities.write_text(json.dumps({"identities": [{"name": "anonymous", "actions": []}, admin]}))
+        keys = [{"accessKey": "no-list", "secretKey": self.secret_key}]
+        blind = {"name": "blind", "credentials": keys, "actions": ["Read", "Write"]}
+        identities.write_text(json.dumps({"identities": [{"name": "anonymous", "actions": []}, admin, blind]}))
         names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
         ports = [f"-{name}={port}" for name, port in zip((*names, "s3.port", "s3.port.grpc"), self._ports, strict=True)]
         return [

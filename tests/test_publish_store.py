@@ -171,6 +171,15 @@ async def test_wrong_keys_are_told_by_the_variable_that_is_wrong(
     await store.close()
 
 
+async def test_an_archive_that_may_not_be_listed_fails_the_canary(weed: Weed, bucket: str) -> None:
+    store = await S3Store.open(bucket, aws=aws(weed, access_key_id="no-list"))
+    assert await store.canary("image/canary.jpg") == []
+    (lack,) = await store.canary("image/canary.jpg", archive=True)
+    assert "listing the canary failed (denied)" in lack.sentence
+    assert f"s3:ListBucket on arn:aws:s3:::{bucket}" in lack.sentence
+    await store.close()
+
+
 async def test_a_missing_bucket_is_named_and_not_created(weed: Weed) -> None:
     store = await S3Store.open("cctv-not-there", aws=aws(weed))
     for _ in range(2):

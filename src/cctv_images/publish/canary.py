@@ -52,7 +52,12 @@ async def _look(store: Store, canary: Publication, receipt: Receipt, right: str)
         absent = await store.head(f"{canary.key}-absent")
     except StoreError as error:
         return [_lack("looking for", error, right)]
+    try:
+        listed = [entry.key async for entry in store.list(canary.key)]
+    except StoreError as error:
+        return [_lack("listing", error, right)]
     found = [] if absent is None else [Lack("the store shows an object that is not there")]
+    found += [] if canary.key in listed else [Lack("the store's listing lacks an object that is there")]
     if await store.head(canary.key) != Stat(len(canary.body), receipt.etag):
         why = "what the store says of an object is not its size and MD5"
         found.append(
