@@ -52,7 +52,11 @@ async def open_archiving(settings: Settings, clock: Clock, ledger: Ledger, recor
         return None
     record.address, record.spool_limit = settings.archive, settings.spool_bytes
     record.lost = Counter(dict.fromkeys(LOSSES, 0))
-    store = await reopen_store(settings, clock)
+    try:
+        known = is_known(root, settings.archive)
+    except OSError as exc:
+        raise ConfigError(f"CCTV_STATE_DIR = {plain(settings.state_dir)}: {exc.strerror}.") from None
+    store = await open_archive(settings, known=known, clock=clock)
     spool = Spool(root, settings.archive, settings.spool_bytes)
     try:
         trouble = await asyncio.to_thread(spool.open)
@@ -73,15 +77,6 @@ async def open_archiving(settings: Settings, clock: Clock, ledger: Ledger, recor
         rate=settings.archive_rate,
         connections=settings.archive_connections,
     )
-
-
-async def reopen_store(settings: Settings, clock: Clock) -> Store:
-    """Raises ConfigError."""
-    try:
-        known = is_known(spool_folder(settings), settings.archive)
-    except OSError as exc:
-        raise ConfigError(f"CCTV_STATE_DIR = {plain(settings.state_dir)}: {exc.strerror}.") from None
-    return await open_archive(settings, known=known, clock=clock)
 
 
 async def prove(

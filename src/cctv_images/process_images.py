@@ -18,7 +18,7 @@ import structlog
 
 from cctv_images import __version__, parts
 from cctv_images.acquire.logins import Login
-from cctv_images.archiving import open_archiving, prove, reopen_store
+from cctv_images.archiving import open_archiving, prove
 from cctv_images.clock import RealClock
 from cctv_images.doubts import Doubts
 from cctv_images.errors import EX_BAD, EX_OK, CameraError, ConfigError, plain
@@ -28,7 +28,7 @@ from cctv_images.last_pictures import LastPictures
 from cctv_images.listed import Listed
 from cctv_images.neighbours import Neighbours
 from cctv_images.process import Fallbacks, Processor, load_fallback
-from cctv_images.publish import Publisher, Store, open_store
+from cctv_images.publish import Publisher, Store, open_archive, open_store
 from cctv_images.publish.folder import FolderStore
 from cctv_images.records import CameraRecord, Fleet
 from cctv_images.removals import Removals
@@ -317,7 +317,7 @@ class Service:
         source = parts.inventory_source(settings, self.clock)
         loaded = await source.load()
         plan = changes(self.listed.running, loaded.inventory, force=force)
-        kept_in = await reopen_store(settings, self.clock) if self.archive else None
+        kept_in = await open_archive(settings, known=True, clock=self.clock) if self.archive else None
         return settings, source, loaded, plan, await open_store(settings), kept_in
 
     def _on_refused(self, host: str, username: str) -> None:

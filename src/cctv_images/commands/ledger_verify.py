@@ -10,12 +10,11 @@ from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Any
 
-from cctv_images.archiving import reopen_store
-from cctv_images.clock import RealClock
 from cctv_images.commands import CommandError
 from cctv_images.commands.common import be_quiet, print_json, run_async, say, settings_for
 from cctv_images.commands.ledger import opened, unreadable
 from cctv_images.errors import EX_BAD, EX_OK, StoreError, plain
+from cctv_images.publish import open_archive
 from cctv_images.retain.account import Account, Unreadable
 from cctv_images.retain.outcomes import Retired, Verified, leave, left
 from cctv_images.retain.verify import Gap, Nothing, Verdict, verify
@@ -49,7 +48,7 @@ def ledger_verify(args: argparse.Namespace) -> int:
 async def _verify(settings: Settings, account: Account, args: argparse.Namespace) -> dict[str, Verdict]:
     """Names gaps as they are found."""
     retired = left(settings.state_dir, Retired)
-    store = await reopen_store(settings, RealClock()) if settings.archive else None
+    store = await open_archive(settings, known=True) if settings.archive else None
     verdicts = {}
     try:
         async for camera_id, verdict in verify(

@@ -8,22 +8,25 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from cctv_images.archiving import reopen_store
-from cctv_images.clock import RealClock
+from cctv_images.archiving import spool_folder
 from cctv_images.commands import mismatch
 from cctv_images.commands.asking import Answer, Asker, asker
 from cctv_images.commands.common import console, progress, say
 from cctv_images.commands.find import Finding
 from cctv_images.errors import ErrorState, plain
 from cctv_images.inventory.camera import Camera
-from cctv_images.publish import open_store
+from cctv_images.publish import Store, open_archive, open_store, parse_address
+from cctv_images.publish.folder_archive import FolderArchive
 from cctv_images.retain.archive import OURS
+from cctv_images.retain.spool_home import is_known
 from cctv_images.settings import Settings
 
 AT_ONCE = 64
@@ -94,7 +97,18 @@ async def _try_store(settings: Settings) -> list[str]:
 
 
 async def _try_archive(settings: Settings) -> list[str]:
-    archive = await reopen_store(settings, RealClock())
+    """A folder that no service has used yet is left as it is: the canary is put into one of its own in it."""
+    folder = parse_address(settings.archive)
+    if not isinstance(folder, Path) or is_known(spool_folder(settings), settings.archive):
+        return await _put_canary(await open_archive(settings, known=True))
+    try:
+        with TemporaryDirectory(dir=folder if folder.is_dir() else folder.parent) as place:
+            return await _put_canary(await FolderArchive.open_archive(Path(place), known=False))
+    except OSError as exc:
+        return [f"the archive's folder {folder} cannot be used: {exc.strerror}"]
+
+
+async def _put_canary(archive: Store) -> list[str]:
     try:
         found = await archive.canary(f"{OURS}/canary-{secrets.token_hex(4)}", archive=True)
         return [lack.sentence for lack in found]

@@ -6,12 +6,10 @@ import argparse
 import time
 from datetime import UTC, datetime
 
-from cctv_images.archiving import reopen_store
-from cctv_images.clock import RealClock
 from cctv_images.commands import CommandError
 from cctv_images.commands.common import be_quiet, run_async, say, settings_for
 from cctv_images.errors import EX_BAD, EX_OK, StoreError, plain
-from cctv_images.publish import Store
+from cctv_images.publish import Store, open_archive
 from cctv_images.retain.outcomes import Retired, leave, left
 from cctv_images.retain.retention import Plan, Share, Tally, carry_out, count, plan
 from cctv_images.settings import Settings
@@ -30,7 +28,7 @@ def retention(args: argparse.Namespace) -> int:
 
 
 async def _retire(settings: Settings, *, dry_run: bool, force: bool) -> int:
-    archive = await reopen_store(settings, RealClock())
+    archive = await open_archive(settings, known=True)
     try:
         tally = await count(archive)
         made = plan(tally, time.time(), settings.archive_days, settings.archive_bytes, force=force)

@@ -133,6 +133,7 @@ class FolderStore:
     async def list(
         self, prefix: str = "", start_after: str = "", passed_over: PassedOver = lambda path, why: None
     ) -> AsyncIterator[Entry]:
+        await self._in_thread(self._check_root)
         walk = iter(Walk(self.root, prefix, start_after, TEMPORARY, passed_over, self.beyond))
         while entries := await self._in_thread(lambda: [*islice(walk, LISTED)], LIST_S):
             for entry in entries:
@@ -156,6 +157,9 @@ class FolderStore:
         if "\0" in key or any(part in ("", ".", "..") or part.endswith(TEMPORARY) for part in parts):
             raise StoreError("refused", f"{key!r} is no key for a folder", transient=False)
         return self.root.joinpath(*parts)
+
+    def _check_root(self) -> None:
+        """Raises StoreError where the folder is known not to be the one that it was."""
 
     def _prepare(self) -> None:
         if not self.root.is_dir():

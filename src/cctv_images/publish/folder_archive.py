@@ -20,7 +20,7 @@ class FolderArchive(FolderStore):
     """What is `new` replaces nothing, and each object is on the disk for good when `put` returns.
 
     Files are begun in a folder of ours at the top. Where that is missing this is not the folder that it was (a disk
-    that is not mounted): nothing is written there, `put` raises StoreError("unreachable").
+    that is not mounted): nothing is written there, `put` and `list` raise StoreError("unreachable").
     """
 
     exclusive = True
@@ -53,6 +53,11 @@ class FolderArchive(FolderStore):
         for name in os.listdir(self._begun):
             unlink_unless_written(os.path.join(self._begun, name))
 
+    def _check_root(self) -> None:
+        if not self._begun.is_dir():
+            why = f"{self.root} is not the folder that it was (a disk that is not mounted?): it lacks {TEMPORARY}"
+            raise StoreError("unreachable", why)
+
     def _temporary(self, path: Path) -> Path:
         return self._begun / secrets.token_hex(8)
 
@@ -60,8 +65,8 @@ class FolderArchive(FolderStore):
         try:
             return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self.file_mode)
         except FileNotFoundError:
-            why = f"{self.root} is not the folder that it was (a disk that is not mounted?): it lacks {TEMPORARY}"
-            raise StoreError("unreachable", why) from None
+            self._check_root()
+            raise
 
     def _finish(self, fd: int, temporary: Path, path: Path, wanted: Wanted, *, new: bool) -> None:
         os.fsync(fd)
