@@ -348,6 +348,7 @@ async def test_the_command_says_what_it_misses(program: Program, path: Path) -> 
 
 
 def archived_to(folder: Path, keys: list[str]) -> None:
+    (folder / ".cctv-tmp").mkdir(parents=True, exist_ok=True)
     for key in keys:
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
         (folder / key).write_bytes(b"picture")
@@ -374,6 +375,26 @@ async def test_verify_says_that_a_day_adds_up_or_names_the_gaps(program: Program
     document = json.loads((await program(*day, "--json")).out)
     assert (document["ok"], len(document["cameras"][1]["gaps"])) == (False, 3)
     assert left(tmp_path, Verified).gaps == 3
+    for unknown in ("2020-01-01", "2090-01-01"):
+        done = await program("ledger", "verify", "--date", unknown)
+        assert (done.code, f"the ledger knows of no slot on {unknown}: there is nothing to verify." in done.err) == (
+            1,
+            True,
+        )
+    before = str(DAY - timedelta(days=1))
+    archived_to(archive, [key for key in copied(path) if before.replace("-", "/") in key])
+    assert (await program("ledger", "verify", "--date", before)).code == 0
+    assert left(tmp_path, Verified).gaps == 3
+
+
+async def test_an_archive_that_is_not_mounted_is_no_empty_one(program: Program, path: Path, tmp_path: Path) -> None:
+    ledger_with(path, {"a": 300}, END + 7200, BEGIN - 7200)
+    (tmp_path / "kept").mkdir()
+    program.env |= {"CCTV_ARCHIVE": f"file://{tmp_path}/kept", "CCTV_ARCHIVE_DAYS": "30"}
+    for command in (("ledger", "verify", "--date", str(DAY)), ("retention",)):
+        done = await program(*command)
+        assert (done.code, "is not the folder that it was (a disk that is not mounted?)" in done.err) == (1, True)
+    assert [*(tmp_path / "kept").iterdir()] == []
 
 
 async def test_verify_without_an_archive_or_with_one_that_is_away(

@@ -37,6 +37,8 @@ def ledger_verify(args: argparse.Namespace) -> int:
                 raise unreadable(settings, exc) from None
             raise CommandError(f"the archive {settings.archive} cannot be looked at: {plain(exc)}.") from None
     total = _total(verdicts.values())
+    if not total.expected:
+        raise CommandError(f"the ledger knows of no slot on {args.date}: there is nothing to verify.")
     _leave(settings, Verified(str(args.date), time.time(), total.expected, total.archived, len(total.gaps)))
     if args.json:
         print_json(_document(args.date, total, verdicts))
@@ -64,6 +66,10 @@ async def _verify(settings: Settings, account: Account, args: argparse.Namespace
 
 
 def _leave(settings: Settings, outcome: Verified) -> None:
+    """An older day says nothing of the last one's gaps."""
+    before = left(settings.state_dir, Verified)
+    if before and before.date > outcome.date:
+        return
     try:
         leave(settings.state_dir, outcome)
     except OSError as exc:
