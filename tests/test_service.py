@@ -6,7 +6,9 @@ import asyncio
 import base64
 import json
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +20,7 @@ from service import Service
 from zoo import zoo_of
 
 from cctv_images.errors import ErrorState
+from cctv_images.retain.ledger_file import GONE
 
 SICK = {
     ErrorState.DNS: "dns",
@@ -141,6 +144,11 @@ async def test_a_reload_starts_stops_changes_and_leaves_alone(local: Service) ->
             done = await local.program("reload")
             assert done.code == 0, done.err
             await local.sees(lambda cameras: set(cameras) == {"c0", "c1", "c3", "c4"} and bool(cameras["c4"]["kind"]))
+            with closing(
+                sqlite3.connect(local.folder / "state" / "ledger.sqlite")
+            ) as ledger:  # at once, not in a minute
+                state = "SELECT state FROM camera WHERE name = 'c2'"
+                await until(lambda: ledger.execute(state).fetchall() == [(GONE,)])
             await until(lambda: "no longer run" in str(local.events("fallback_published")))
             (local.folder / "cameras.csv").write_text("nothing,of,ours\n1,2,3\n")
             daemon.send_signal(signal.SIGHUP)

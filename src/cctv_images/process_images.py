@@ -33,6 +33,7 @@ from cctv_images.publish.folder import FolderStore
 from cctv_images.records import CameraRecord, Fleet
 from cctv_images.removals import Removals
 from cctv_images.rescue import Rescue
+from cctv_images.retain.ledger import present
 from cctv_images.roster import Roster
 from cctv_images.settings import Settings, fingerprint, fingerprint_mistake, load_settings, restart_needed
 from cctv_images.states import Policy
@@ -178,7 +179,7 @@ class Service:
             self.pictures,
         )
         source = parts.inventory_source(settings, clock)
-        self.listed = Listed(settings, source, self.fleet, clock, self.roster, self.removals, self.debts_due.set)
+        self.listed = Listed(settings, source, self.fleet, clock, self.roster, self.removals, self._on_listed)
 
     # --- once, and for ever ---
 
@@ -343,6 +344,10 @@ class Service:
                 await self.reload(force=False)
 
     # --- the store, and what is owed to it ---
+
+    def _on_listed(self) -> None:
+        self.ledger.roll_call(present(self.fleet))
+        self.debts_due.set()
 
     def _on_sick(self, reason: str, detail: str) -> None:
         store = self.fleet.store
