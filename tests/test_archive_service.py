@@ -118,6 +118,31 @@ async def test_check_says_when_the_disk_has_no_room_for_the_spool(keeping: Servi
     assert "CCTV_SPOOL_BYTES is more than its disk has room for: " in done.out
 
 
+async def test_check_leaves_a_folder_as_it_is_that_no_service_uses_yet(keeping: Service) -> None:
+    """It may be the mount point of a disk that is not mounted, and another node's service would take it for its own."""
+    async with zoo_of(HEALTHY) as zoo:
+        keeping.furnish(zoo)
+        for begun in (False, True):
+            done = await keeping.program("check", "--online")
+            assert (done.code, "archive    takes, gives back and deletes a canary" in done.out) == (0, True)
+            assert not begun or [*kept(keeping).iterdir()] == []
+            kept(keeping).mkdir(exist_ok=True)
+        keeping.program.env["CCTV_ARCHIVE"] = f"file://{kept(keeping)}/none/kept"
+        done = await keeping.program("check", "--online")
+        assert (done.code, "none/kept" in done.out + done.err) == (78, True)
+
+
+async def test_cameras_to_keep_that_there_are_none_of_are_told_at_the_start(keeping: Service) -> None:
+    keeping.program.env["CCTV_ARCHIVE_CAMERAS"] = "a, c"
+    async with zoo_of(HEALTHY) as zoo:
+        keeping.furnish(zoo)
+        done = await keeping.program("run", "--once")
+    assert (done.code, [event["cameras"] for event in keeping.events("archive_cameras_missing")]) == (0, ["c"])
+    keeping.program.env["CCTV_ARCHIVE_CAMERAS"] = "a;c"
+    done = await keeping.program("check")
+    assert (done.code, "expected ids of cameras, separated by commas or spaces" in done.out + done.err) == (78, True)
+
+
 async def test_run_once_archives_before_it_ends(keeping: Service) -> None:
     async with zoo_of(HEALTHY) as zoo:
         keeping.furnish(zoo)

@@ -21,6 +21,7 @@ from cctv_images.watch.systemd import notify
 log = structlog.get_logger()
 
 RETRY_S = 60.0
+SHOWN = 5
 NONE_YET = "none until it comes"
 
 
@@ -94,6 +95,8 @@ class Listed:
         for row in inventory.rejected:
             if str(row) not in known:
                 log.warning("inventory_row_rejected", camera_id=row.camera_id, detail=str(row))
+        if missing := self.settings.archive_cameras - inventory.cameras.keys() - inventory.paused.keys():
+            log.warning("archive_cameras_missing", cameras=", ".join(sorted(missing)[:SHOWN]), count=len(missing))
         self._fleet.rejected_rows = [str(row) for row in inventory.rejected]
         log.info(
             "inventory_loaded",

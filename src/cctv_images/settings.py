@@ -27,7 +27,15 @@ from cctv_images.config.sources import Found, Sources
 from cctv_images.config.values import DAY, HOUR, choice, duration, integer, nearest, read, shown, stripped
 from cctv_images.errors import ConfigError, plain
 from cctv_images.inventory.columns import SYNONYMS
+from cctv_images.inventory.fields import is_camera_id, quoted
 from cctv_images.publish import AwsSettings, S3Options, parse_address
+
+
+def _camera_ids(text: str) -> frozenset[str]:
+    ids = values.words(text)
+    if wrong := sorted(word for word in ids if not is_camera_id(word)):
+        raise ValueError(f"expected ids of cameras, separated by commas or spaces; {quoted(wrong[0])} is none")
+    return ids
 
 
 def _store(text: str) -> str:
@@ -85,7 +93,7 @@ class Settings(BaseSettings):
     camera_networks: Annotated[list[IPv4Network | IPv6Network], stripped(values.networks)] = []
     archive: Annotated[str, stripped(_store)] = ""
     archive_s3_options: Annotated[S3Options | None, read(values.json_object)] = None
-    archive_cameras: Annotated[frozenset[str], stripped(values.words)] = frozenset()
+    archive_cameras: Annotated[frozenset[str], stripped(_camera_ids)] = frozenset()
     archive_every: Annotated[int, integer(1, 100_000)] = 1
     archive_days: Annotated[int, integer(0, 36_500)] = 0
     archive_bytes: Annotated[int, integer(0, 1 << 60)] = 0

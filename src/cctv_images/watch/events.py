@@ -8,6 +8,7 @@ EVENTS: dict[str, str] = {
     "service_stopped": "the last line of a clean end",
     "inventory_loaded": "the camera list was read; counts by state",
     "inventory_row_rejected": "a row cannot be used; the rest runs",
+    "archive_cameras_missing": "CCTV_ARCHIVE_CAMERAS names cameras that are not run: nothing of them is kept",
     "inventory_stale": "the camera list cannot be reached or believed, once for each new reason; "
     "`using` says which one is in use meanwhile",
     "reload_refused": "a reload changed nothing, and why",
