@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -356,6 +357,26 @@ async def test_a_full_disk_is_told_leaves_no_rest_and_heals(small_disk: Path) ->
     assert [path.name for path in small_disk.iterdir()] == ["a.jpg"]
     assert (await store.get("a.jpg")).body == b"old"
     await store.put(picture("a.jpg", b"new"))
+    await store.close()
+
+
+@pytest.mark.parametrize(("number", "reason"), [(errno.E2BIG, "refused"), (errno.ENOSPC, "refused"), (errno.EIO, "io")])
+async def test_attributes_that_a_disk_does_not_take_are_told(
+    tmp_path: Path, number: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ext4 says of those that are too long that there is no space left."""
+
+    def refuse(fd: int, name: str, value: bytes) -> None:
+        if len(value) > 4096:
+            raise OSError(number, "no", fd)
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    store = await FolderStore.open(tmp_path)
+    with pytest.raises(StoreError) as caught:
+        await store.put(picture(error_state="x" * 5000))
+    assert (caught.value.reason, caught.value.transient) == (reason, reason == "io")
+    assert [*tmp_path.rglob("*.*")] == []
+    await store.put(picture())
     await store.close()
 
 

@@ -10,6 +10,7 @@ import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -425,6 +426,29 @@ async def test_keys_that_cannot_be_files_fail_by_name_and_the_rest_is_copied(
     done = await syncing(source, destination)
     assert sorted(done.keys("failed")) == ["marker/", "x"]
     assert (done.complete, done.errors, done.copied["objects"]) == (False, {"refused": 2}, 2)
+
+
+@pytest.mark.parametrize("large", [{"n" * 260: "x"}, {"long": "x" * 70_000}], ids=["name", "value"])
+async def test_metadata_that_a_disk_cannot_keep_fails_by_name_and_the_rest_is_copied(
+    tmp_path: Path, syncing: Any, large: dict[str, str]
+) -> None:
+    source, destination = await folder_side(tmp_path / "a"), await folder_side(tmp_path / "b")
+    await fill(source, *(f"{n}.jpg" for n in range(9)))
+
+    class Describing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(source, name)
+
+        @asynccontextmanager
+        async def reading(self, key: str) -> AsyncIterator[Any]:
+            async with source.reading(key) as reading:
+                if key == "4.jpg":
+                    reading.about = replace(reading.about, metadata=large)
+                yield reading
+
+    done = await syncing(Describing(), destination)
+    assert (done.copied["objects"], done.errors, done.keys("failed")) == (8, {"refused": 1}, ["4.jpg"])
+    assert f"{tmp_path}/b/4.jpg: the file system keeps no attribute as long as " in done.examples["refused"]
 
 
 async def test_what_is_no_file_at_the_source_is_told(tmp_path: Path, syncing: Any) -> None:

@@ -10,7 +10,7 @@ import mimetypes
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cctv_images.clock import Clock, RealClock, iso
-from cctv_images.errors import ConfigError, StoreError
+from cctv_images.errors import ConfigError, StoreError, plain
 from cctv_images.publish.canary import try_out
 from cctv_images.publish.folder_listing import Identity, PassedOver, Walk
 from cctv_images.publish.store import Entry, Lack, Publication, Receipt, Stat, StoredObject
@@ -33,6 +33,8 @@ THREADS = 4
 CLAIMS = 5
 TEMPORARY = ".cctv-tmp"
 NO_ATTRIBUTES = {errno.ENOTSUP, errno.EPERM, errno.ENOSYS}
+TOO_LARGE = {errno.ERANGE, errno.E2BIG}
+"""ext4 says ENOSPC, too, where there is room."""
 
 REASONS: dict[int, tuple[str, str, bool]] = {
     errno.ENOSPC: ("full", "no space left", True),
@@ -150,7 +152,8 @@ class FolderStore:
             raise StoreError("timeout", f"the folder {self.root} did not answer within {limit_s:.0f} s") from None
         except OSError as exc:
             reason, why, transient = REASONS.get(exc.errno or 0, ("io", exc.strerror or "input/output error", True))
-            raise StoreError(reason, f"{os.fsdecode(exc.filename or self.root)}: {why}", transient=transient) from None
+            place = exc.filename if isinstance(exc.filename, str | bytes) else self.root  # else a file's number
+            raise StoreError(reason, f"{os.fsdecode(place)}: {why}", transient=transient) from None
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
@@ -181,7 +184,7 @@ class FolderStore:
         try:
             with open(fd, "wb", buffering=0):
                 os.fchmod(fd, self.file_mode)
-                _write_all(fd, publication, receipt)
+                _write_all(fd, path, publication, receipt)
                 self._finish(fd, temporary, path, wanted, new=publication.new)
         except BaseException:
             with suppress(OSError):
@@ -266,7 +269,23 @@ def make_folders(path: Path, mode: int) -> list[Path]:
     return missing
 
 
-def _write_all(fd: int, publication: Publication, receipt: Receipt) -> None:
+def keep_attributes(fd: int, path: Path, attributes: Mapping[str, str]) -> bool:
+    """Whether the file system keeps any. path: what the file will be called. Raises OSError, and StoreError for one
+    that is longer than the file system keeps them."""
+    for name, value in attributes.items():
+        try:
+            os.setxattr(fd, f"user.{name}", value.encode())
+        except OSError as exc:
+            if exc.errno in NO_ATTRIBUTES:
+                return False
+            if exc.errno in TOO_LARGE or (exc.errno == errno.ENOSPC and os.fstatvfs(fd).f_bavail):
+                why = f"the file system keeps no attribute as long as {plain(name, 40)}"
+                raise StoreError("refused", f"{path}: {why}", transient=False) from None
+            raise
+    return True
+
+
+def _write_all(fd: int, path: Path, publication: Publication, receipt: Receipt) -> None:
     rest = memoryview(publication.body)
     while rest:
         rest = rest[os.write(fd, rest) :]
@@ -278,13 +297,7 @@ def _write_all(fd: int, publication: Publication, receipt: Receipt) -> None:
         "error-state": publication.error_state,
         "content-md5": receipt.etag if publication.hashed else None,
     }
-    try:
-        for name, value in attributes.items():
-            if value:
-                os.setxattr(fd, f"user.{name}", value.encode())
-    except OSError as exc:
-        if exc.errno not in NO_ATTRIBUTES:
-            raise
+    keep_attributes(fd, path, {name: value for name, value in attributes.items() if value})
     os.utime(fd, (publication.captured_at, publication.captured_at))
 
 

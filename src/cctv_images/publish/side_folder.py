@@ -18,7 +18,14 @@ from pathlib import Path
 
 from cctv_images.clock import iso
 from cctv_images.errors import StoreError
-from cctv_images.publish.folder import CALL_S, NO_ATTRIBUTES, TEMPORARY, FolderStore, unlink_unless_written
+from cctv_images.publish.folder import (
+    CALL_S,
+    NO_ATTRIBUTES,
+    TEMPORARY,
+    FolderStore,
+    keep_attributes,
+    unlink_unless_written,
+)
 from cctv_images.publish.folder_listing import OURS, PassedOver
 from cctv_images.publish.side import CARRIED, CHANGED, FIRST, LAST, THERE, About, Body, Side
 from cctv_images.publish.store import Entry
@@ -170,7 +177,7 @@ class FolderSide(FolderStore):
         if not good:
             raise StoreError("io", "what was written is not what is read back")
         os.fchmod(file.fileno(), self.file_mode)
-        self.keeps_attributes = _describe(file.fileno(), about)
+        self.keeps_attributes = _describe(file.fileno(), path, about)
         if over is None:
             self._appear(temporary, path)
             return
@@ -302,18 +309,11 @@ def _attributes(fd: int) -> dict[str, str]:
     return {name: value for name, value in found.items() if SHARED.fullmatch(name) and value.isprintable()}
 
 
-def _describe(fd: int, about: About) -> bool:
+def _describe(fd: int, path: Path, about: About) -> bool:
     """Whether the file system keeps more than body and time."""
     headers = {name.lower(): _iso_date(value) if name == "Expires" else value for name, value in about.headers.items()}
     metadata = {f"{METADATA if name in HEADERS else ''}{name}": value for name, value in about.metadata.items()}
-    kept = True
-    try:
-        for name, value in {**headers, **metadata}.items():
-            os.setxattr(fd, f"user.{name}", value.encode())
-    except OSError as exc:
-        if exc.errno not in NO_ATTRIBUTES:
-            raise
-        kept = False
+    kept = keep_attributes(fd, path, {**headers, **metadata})
     os.utime(fd, (about.moment, about.moment))
     return kept
 
