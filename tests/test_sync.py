@@ -428,6 +428,19 @@ async def test_keys_that_cannot_be_files_fail_by_name_and_the_rest_is_copied(
     assert (done.complete, done.errors, done.copied["objects"]) == (False, {"refused": 2}, 2)
 
 
+@pytest.mark.parametrize(("link", "why"), [("cam-1", "a link leads in a circle"), ("/nowhere/x", "that is no folder")])
+async def test_a_link_that_leads_nowhere_at_the_destination_fails_what_is_below_and_the_rest_is_copied(
+    tmp_path: Path, syncing: Any, link: str, why: str
+) -> None:
+    source, destination = await folder_side(tmp_path / "a"), await folder_side(tmp_path / "b")
+    destination.keep_out_of(source)
+    await fill(source, *(f"cam-1/{n}.jpg" for n in range(9)), "cam-2/1.jpg")
+    (tmp_path / "b" / "cam-1").symlink_to(link)
+    done = await syncing(source, destination, concurrency=1)
+    assert (done.state, done.errors, done.copied["objects"]) == ("finished", {"refused": 9}, 1)
+    assert why in done.examples["refused"]
+
+
 @pytest.mark.parametrize("large", [{"n" * 260: "x"}, {"long": "x" * 70_000}], ids=["name", "value"])
 async def test_metadata_that_a_disk_cannot_keep_fails_by_name_and_the_rest_is_copied(
     tmp_path: Path, syncing: Any, large: dict[str, str]

@@ -45,6 +45,8 @@ REASONS: dict[int, tuple[str, str, bool]] = {
     errno.ENOENT: ("missing", "there is no such file", False),
     errno.ENOTDIR: ("refused", "a file stands where a folder should be", False),
     errno.EISDIR: ("refused", "a folder stands where the file should be", False),
+    errno.EEXIST: ("refused", "something that is no folder stands there", False),
+    errno.ELOOP: ("refused", "a link leads in a circle", False),
     errno.ENAMETOOLONG: ("refused", "the name is too long", False),
 }
 

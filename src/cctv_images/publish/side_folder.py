@@ -155,7 +155,10 @@ class FolderSide(FolderStore):
             unlink_unless_written(path)
 
     def _is_forbidden(self, path: Path) -> bool:
-        return self._forbidden is not None and path.parent.resolve().is_relative_to(self._forbidden)
+        if self._forbidden is None:
+            return False
+        parent = Path(os.path.realpath(path.parent))  # resolve() raises RuntimeError for a link in a circle
+        return parent.is_relative_to(self._forbidden)
 
     def _claimed(self, path: Path) -> tuple[Path, int]:
         if self._is_forbidden(path):
