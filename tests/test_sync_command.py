@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import signal
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ from s3 import Weed
 
 from cctv_images.cli import main
 
+QUICKLY = """
+import sys
+from cctv_images.cli import main
+from cctv_images.commands import sync_run
+sync_run.TOLD_S = 0.6
+sys.exit(main())
+"""
+"""The program, which tells how it goes more than once a minute."""
 KEYS = [f"134/2026/03/{day:02}/{n:06}Z.jpg" for day in (1, 2, 3) for n in range(10)]
 
 
@@ -258,6 +267,25 @@ async def test_a_report_that_cannot_be_kept_is_a_sentence(program: Program) -> N
     assert (done.code, len(done.lines)) == (1, 1)
     assert "the report of this sync cannot be kept: " in done.err
     assert files(program.folder / "b") == {}
+
+
+@pytest.mark.parametrize("code", [0, 1])
+async def test_a_full_disk_under_the_log_changes_neither_report_nor_exit_code(program: Program, code: int) -> None:
+    source, destination = fill(program)
+    if code:
+        (program.folder / "b" / "134").touch()
+    words = [sys.executable, "-c", QUICKLY, "sync", source, destination, "--max-bytes-per-second", "20000"]
+    pipe = asyncio.subprocess.PIPE
+    with open("/dev/full", "w") as full:
+        process = await asyncio.create_subprocess_exec(*words, cwd=program.folder, stdout=full, stderr=full)
+        assert await process.wait() == code
+        (run,) = await history(program)
+        assert (run["state"], run["complete"]) == ("finished", not code)
+        process = await asyncio.create_subprocess_exec(*words, cwd=program.folder, stdout=full, stderr=pipe)
+        assert process.stderr is not None
+        lines = (await process.stderr.read()).decode().splitlines()
+    assert await process.wait() == code
+    assert "standard output cannot be written (No space left on device); the report is in " in lines[-1 - code]
 
 
 async def test_a_person_at_a_terminal_sees_how_it_goes(program: Program) -> None:

@@ -8,9 +8,9 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Awaitable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import Progress, TextColumn
@@ -160,10 +160,29 @@ class SyncRun:
         return report.document(self._account, self._tally, self._clock.time())
 
     def _log(self, text: str) -> None:
-        sys.stderr.write(f"sync {self._account.run_id}: {text}\n")
-        sys.stderr.flush()
+        with suppress(OSError):  # a full disk under the log
+            sys.stderr.write(f"sync {self._account.run_id}: {text}\n")
+            sys.stderr.flush()
 
     def _tell_end(self, run: Run, document: Mapping[str, Any]) -> None:
+        """The exit code is about the objects even if nothing can be written on standard output or error."""
+        try:
+            self._say_end(run, document)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as exc:
+            _give_up(sys.stdout)
+            self._log(f"standard output cannot be written ({exc.strerror}); the report is in {run.folder}")
+        if not document["complete"]:
+            with suppress(OSError):
+                sys.stderr.write(f"cctv-images: {report.verdict(document)}\n")
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _give_up(sys.stderr)
+
+    def _say_end(self, run: Run, document: Mapping[str, Any]) -> None:
         if self._as_json:
             print_json(document)
         else:
@@ -172,9 +191,11 @@ class SyncRun:
             say(f"report       {run.folder}")
             if document["complete"]:
                 say(report.verdict(document))
-        if not document["complete"]:
-            sys.stdout.flush()
-            sys.stderr.write(f"cctv-images: {report.verdict(document)}\n")
+
+
+def _give_up(stream: TextIO) -> None:
+    """Else Python tries once more to write what could not be written, and exits 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _where(address: str) -> str:
