@@ -24,6 +24,7 @@ from test_publish_store import aws, picture
 from test_sync_sides import bucket_side, folder_side, keys, plain_side, read
 
 from cctv_images.clock import RealClock, SimulatedClock
+from cctv_images.commands.sync_run import take_back
 from cctv_images.errors import StoreError
 from cctv_images.publish.side import Side
 from cctv_images.publish.side_folder import FolderSide
@@ -31,7 +32,7 @@ from cctv_images.publish.side_s3 import S3Side
 from cctv_images.retain.sync import copier, report
 from cctv_images.retain.sync.copier import Pace
 from cctv_images.retain.sync.engine import Failed, Options, Sync
-from cctv_images.retain.sync.records import Run
+from cctv_images.retain.sync.records import Run, Uploads
 from cctv_images.retain.sync.selection import Selection, day_of
 from cctv_images.retain.sync.tally import Count, Moved, Tally
 
@@ -439,6 +440,24 @@ async def test_a_link_that_leads_nowhere_at_the_destination_fails_what_is_below_
     done = await syncing(source, destination, concurrency=1)
     assert (done.state, done.errors, done.copied["objects"]) == ("finished", {"refused": 9}, 1)
     assert why in done.examples["refused"]
+
+
+async def test_parts_that_may_not_be_taken_back_stay_noted(tmp_path: Path) -> None:
+    noted = tmp_path / "uploads"
+    before = Uploads(noted)
+    for key in ("refused", "gone", "taken", "done"):
+        before.begin(key, "id")
+    before.end("done", "id")
+    before.tidy()
+    answers = {
+        "refused": error("403 Forbidden", "AccessDenied"),
+        "gone": error("404 Not Found", "NoSuchUpload"),
+        "taken": says("204 No Content"),
+    }
+    async with serving(lambda seen: answers[seen.line.split("?")[0].rpartition("/")[2]](seen)) as server:
+        await take_back(await plain_side(server.port), Uploads(noted))
+    assert [*Uploads(noted).left] == [("refused", "id")]
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("large", [{"n" * 260: "x"}, {"long": "x" * 70_000}], ids=["name", "value"])

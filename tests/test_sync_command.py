@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 from program import COMMAND, Program, finished, until
 from s3 import Weed
+from test_publish_store import aws
 
 from cctv_images.cli import main
+from cctv_images.publish.s3 import S3Store
 
 QUICKLY = """
 import sys
@@ -246,6 +248,15 @@ async def test_an_interrupted_sync_leaves_nothing_half_and_is_finished_by_the_ne
     assert files(program.folder / "b") == everything
 
 
+async def is_begun(weed: Weed, bucket: str, key: str, upload: str) -> bool:
+    """Whether the server knows of a copy in parts."""
+    store = await S3Store.open(bucket, aws=aws(weed))
+    answer = await store._wire.request("GET", key, query={"uploadId": upload})
+    await store.close()
+    assert answer.status in (200, 404)
+    return answer.status == 200
+
+
 async def test_the_parts_of_a_killed_copy_are_taken_back_by_the_next(program: Program, weed: Weed) -> None:
     source, _ = fill(program, "large", size=20 << 20)
     bucket = f"cctv-{uuid.uuid4().hex[:8]}"
@@ -254,9 +265,13 @@ async def test_the_parts_of_a_killed_copy_are_taken_back_by_the_next(program: Pr
     await until(lambda: list((program.folder / "state/syncs/locks").glob("*.uploads")))
     process.kill()
     await finished(process)
+    (noted,) = (program.folder / "state/syncs/locks").glob("*.uploads")
+    key, upload = json.loads(noted.read_text())
+    assert (await program("sync", source, f"s3://{bucket}", "--report-only")).code == 1
+    assert await is_begun(weed, bucket, key, upload)
     assert (await program("sync", source, f"s3://{bucket}")).code == 0
     assert not list((program.folder / "state/syncs/locks").glob("*.uploads"))
-    assert not list((weed._folder / "data").rglob(f"{bucket}/.uploads/*"))
+    assert not await is_begun(weed, bucket, key, upload)
 
 
 async def test_a_report_that_cannot_be_kept_is_a_sentence(program: Program) -> None:

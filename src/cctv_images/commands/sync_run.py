@@ -110,7 +110,10 @@ class SyncRun:
         account, options = self._account, self._options
         ends, writable, pool = (account.source, account.destination), not options.report_only, options.concurrency + 2
         async with opened(self._settings, ends, self._given, writable, pool, self._clock) as (source, destination):
-            await _take_back(destination, uploads)
+            if writable and isinstance(destination, S3Side):
+                await take_back(destination, uploads)
+                if uploads.left:
+                    account.notes.append("the parts of large objects that a killed run has left cannot be taken back")
             sync = Sync(source, destination, options, run, self._clock)
             self._tally = sync.tally
             if isinstance(source, FolderSide):
@@ -119,7 +122,8 @@ class SyncRun:
                 await self._beside(sync.go(), self._tell(run))
             finally:
                 account.notes += _notes(destination, self._tally)
-        uploads.forget()
+        if writable:
+            uploads.tidy()
 
     async def _beside(self, work: Awaitable[None], telling: Awaitable[None]) -> None:
         """Until the work is done or either fails."""
@@ -214,15 +218,10 @@ def _notes(destination: Side, tally: Tally) -> list[str]:
     return []
 
 
-async def _take_back(destination: Side, uploads: Uploads) -> None:
+async def take_back(destination: S3Side, uploads: Uploads) -> None:
     """The parts of large objects that a killed run of the same sync has left, and a place to note those of this one."""
-    if not isinstance(destination, S3Side):
-        return
-    begun = uploads.left()
-    uploads.forget()
-    for key, upload in begun:
-        try:
+    destination.begun, destination.ended = uploads.begin, uploads.end
+    for key, upload in [*uploads.left]:
+        with suppress(StoreError):  # it stays noted
             await destination.abort(key, upload)
-        except StoreError:
-            uploads.note(key, upload)
-    destination.begun = uploads.note
+    uploads.tidy()

@@ -21,11 +21,13 @@ MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 class S3Side(S3Store):
-    """begun(key, upload) is called for each copy in parts, so that one that was killed can be cleared away."""
+    """begun(key, upload) is called for each copy in parts, and ended once it is complete or taken back: one that was
+    killed can be cleared away."""
 
     conditional: bool | None = None
     """Whether the server holds to If-None-Match; None until it was tried, from the first object created."""
     begun: Callable[[str, str], None] = staticmethod(lambda key, upload: None)
+    ended: Callable[[str, str], None] = staticmethod(lambda key, upload: None)
 
     async def begin(self, *, writable: bool) -> None:
         """A bucket that is not there, or may not be listed, says so at the first page of its listing."""
@@ -94,8 +96,11 @@ class S3Side(S3Store):
         return f"{url.scheme}://{host}:{port}{url.path.removesuffix('/').removesuffix(f'/{self._bucket}')}"
 
     async def abort(self, key: str, upload: str) -> None:
-        """Takes back the parts of a copy that was not completed."""
-        await self._wire.request("DELETE", self._prefix + key, query={"uploadId": upload})
+        """Takes back the parts of a copy that was not completed. Raises StoreError."""
+        answer = await self._wire.request("DELETE", self._prefix + key, query={"uploadId": upload})
+        if answer.status not in (200, 204, 404):
+            raise self._error(answer)
+        self.ended(key, upload)
 
     async def _put(self, key: str, headers: Mapping[str, str], data: bytes, over: About | None) -> Answer:
         answer = await self._wire.request("PUT", self._prefix + key, {**headers, **self._condition(over)}, data)
@@ -152,6 +157,7 @@ class S3Side(S3Store):
             with suppress(StoreError):  # a cancellation stays one
                 await self.abort(key, upload)
             raise
+        self.ended(key, upload)
 
     async def _send_parts(self, key: str, body: Body, upload: str) -> tuple[str, str]:
         """What the completion lists, and the ETag that the whole must then have where those of the parts are MD5s."""

@@ -54,23 +54,33 @@ class Uploads:
     """The copies in parts that were begun, in a file that outlives a killed run. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
+        """With those that earlier runs have left, but for a line that was cut off."""
         self._path = path
-
-    def left(self) -> list[tuple[str, str]]:
-        """Key and id of each, but for a line that was cut off."""
-        found = []
+        self.left: dict[tuple[str, str], None] = {}
+        """Key and id of each that has not ended, in order."""
         with suppress(FileNotFoundError, ValueError):
-            for line in self._path.read_text().splitlines():
+            for line in path.read_text().splitlines():
                 key, upload = json.loads(line)
-                found.append((key, upload))
-        return found
+                self.left[key, upload] = None
 
-    def note(self, key: str, upload: str) -> None:
+    def begin(self, key: str, upload: str) -> None:
+        self.left[key, upload] = None
         with self._path.open("a") as file:
-            file.write(json.dumps([key, upload]) + "\n")
+            file.write(_line(key, upload))
 
-    def forget(self) -> None:
-        self._path.unlink(missing_ok=True)
+    def end(self, key: str, upload: str) -> None:
+        """In the file it stays until it is tidied."""
+        self.left.pop((key, upload), None)
+
+    def tidy(self) -> None:
+        if self.left:
+            write_atomically(self._path, "".join(_line(*each) for each in self.left).encode())
+        else:
+            self._path.unlink(missing_ok=True)
+
+
+def _line(key: str, upload: str) -> str:
+    return json.dumps([key, upload]) + "\n"
 
 
 class Run:
