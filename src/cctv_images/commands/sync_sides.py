@@ -112,4 +112,5 @@ def _stand_apart(source: Side, destination: Side) -> None:
         raise Misused("SOURCE lies inside DESTINATION")
     if isinstance(source, FolderSide) and isinstance(destination, FolderSide):
         source.leave_out(destination)
+        destination.leave_out(source)
         destination.keep_out_of(source)

@@ -21,7 +21,7 @@ from typing import TypeVar
 from cctv_images.clock import Clock, RealClock, iso
 from cctv_images.errors import ConfigError, StoreError, plain
 from cctv_images.publish.canary import try_out
-from cctv_images.publish.folder_listing import Identity, PassedOver, Walk
+from cctv_images.publish.folder_listing import Beyond, PassedOver, Walk
 from cctv_images.publish.store import Entry, Lack, Publication, Receipt, Stat, StoredObject
 
 T = TypeVar("T")
@@ -76,8 +76,7 @@ class FolderStore:
 
     exclusive = False
     file_mode, folder_mode = 0o644, 0o755
-    beyond: tuple[Identity, ...] = ()
-    """Folders that a listing does not go into."""
+    beyond: Beyond | None = None
 
     def __init__(self, root: Path, clock: Clock) -> None:
         self.root = root

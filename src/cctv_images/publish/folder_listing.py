@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cctv_images.errors import StoreError
 from cctv_images.publish.store import Entry
@@ -18,10 +18,19 @@ from cctv_images.sorting import DiskSort
 MAX_NAMES = 100_000
 """Names of one folder that are sorted in memory; more are sorted on the disk."""
 OURS, SPECIAL, NAME, LOOP = "temporary file", "not a file", "name is not UTF-8", "link in a circle"
+ACROSS = "link into the other place"
 
 PassedOver: TypeAlias = Callable[[str, str], None]
 """Told of what is no object: its path, and which of the above it is."""
 Identity: TypeAlias = tuple[int, int]
+
+
+class Beyond(NamedTuple):
+    """Another folder, that a walk does not go into, nor through a link to what lies in it."""
+
+    identity: Identity
+    path: Path
+    """Without links."""
 
 
 class Walk:
@@ -38,9 +47,9 @@ class Walk:
         start_after: str,
         ours: str,
         passed_over: PassedOver,
-        beyond: tuple[Identity, ...] = (),
+        beyond: Beyond | None = None,
     ) -> None:
-        """ours: how names of temporary files end. beyond: folders to pass over."""
+        """ours: how names of temporary files end."""
         self._root = os.fsencode(root)
         self._prefix, self._after, self._ours = prefix.encode(), start_after.encode(), ours.encode()
         self._passed_over = passed_over
@@ -48,22 +57,25 @@ class Walk:
 
     def __iter__(self) -> Iterator[Entry]:
         before = _identity(os.stat(self._root))
-        yield from self._below(b"", (before, *self._beyond))
+        yield from self._below(b"", (before,))
         if _identity(os.stat(self._root)) != before:
             raise StoreError("unreachable", f"the folder {os.fsdecode(self._root)} is another one than before")
 
     def _below(self, folder: bytes, above: tuple[Identity, ...]) -> Iterator[Entry]:
-        """folder: a path below the root that ends in a slash, or nothing. above: those it lies in and `beyond`."""
+        """folder: a path below the root that ends in a slash, or nothing. above: those it lies in."""
         for name in self._sorted_names(folder):
             path = folder + name
             found = self._stat(path)
             if found is None:
                 continue
             if name.endswith(b"/"):
-                if _identity(found) in above:
+                identity = _identity(found)
+                if self._leads_beyond(path, identity):
+                    self._pass_over(path, ACROSS)
+                elif identity in above:
                     self._pass_over(path, LOOP)
                 else:
-                    yield from self._below(path, (*above, _identity(found)))
+                    yield from self._below(path, (*above, identity))
             elif not stat.S_ISREG(found.st_mode):
                 self._pass_over(path, SPECIAL)
             else:
@@ -108,6 +120,12 @@ class Walk:
             return path.startswith(self._prefix) and path > self._after
         size = min(len(path), len(self._prefix))
         return path[:size] == self._prefix[:size] and path >= self._after[: len(path)]
+
+    def _leads_beyond(self, folder: bytes, identity: Identity) -> bool:
+        if self._beyond is None or identity == self._beyond.identity:
+            return self._beyond is not None
+        path = os.path.join(os.fsdecode(self._root), os.fsdecode(folder.rstrip(b"/")))
+        return os.path.islink(path) and Path(os.path.realpath(path)).is_relative_to(self._beyond.path)
 
     def _stat(self, path: bytes) -> os.stat_result | None:
         try:

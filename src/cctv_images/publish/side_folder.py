@@ -26,7 +26,7 @@ from cctv_images.publish.folder import (
     keep_attributes,
     unlink_unless_written,
 )
-from cctv_images.publish.folder_listing import OURS, PassedOver
+from cctv_images.publish.folder_listing import OURS, Beyond, PassedOver
 from cctv_images.publish.side import CARRIED, CHANGED, FIRST, LAST, THERE, About, Body, Side
 from cctv_images.publish.store import Entry
 
@@ -64,7 +64,7 @@ class FolderSide(FolderStore):
 
     def leave_out(self, other: FolderSide) -> None:
         """Its objects are none of this one's, even if a link leads there."""
-        self.beyond = (other._root,)
+        self.beyond = Beyond(other._root, other.root.resolve())
 
     def keep_out_of(self, other: FolderSide) -> None:
         """Nothing is written there, or deleted, even if a link leads there."""
