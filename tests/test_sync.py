@@ -497,6 +497,24 @@ async def test_what_is_no_file_at_the_source_is_told(tmp_path: Path, syncing: An
 # --- what is asked for ---
 
 
+async def test_a_name_that_is_no_text_is_a_failure_only_where_it_was_asked_for(tmp_path: Path, syncing: Any) -> None:
+    source, destination = await folder_side(tmp_path / "a"), await folder_side(tmp_path / "b")
+    await fill(source, "k1/2026/03/01/1.jpg", "k2/2026/03/02/1.jpg")
+    for folder in ("k2/2026/03/02", "k2"):
+        Path(os.fsdecode(os.fsencode(tmp_path / "a" / folder) + b"/\xff.jpg")).touch()
+    for selection, names in (
+        (Selection(cameras=frozenset({"k1"})), []),
+        (Selection(cameras=frozenset({"k2"})), ["k2/2026/03/02/\udcff.jpg", "k2/\udcff.jpg"]),
+        (Selection(last=date(2026, 3, 1)), []),
+        (Selection(first=date(2026, 3, 2)), ["k2/2026/03/02/\udcff.jpg"]),
+    ):
+        done = await syncing(source, destination, selection=selection)
+        assert (done.complete, sorted(done.keys("failed"))) == (not names, names)
+    Path(os.fsdecode(os.fsencode(tmp_path / "a") + b"/\xff")).mkdir()
+    done = await syncing(source, destination, selection=Selection(cameras=frozenset({"k1"})))
+    assert (done.complete, done.errors) == (False, {"name": 1})
+
+
 async def test_only_what_is_asked_for_is_compared_and_copied(tmp_path: Path, syncing: Any) -> None:
     source, destination = await folder_side(tmp_path / "a"), await folder_side(tmp_path / "b")
     days = [f"{camera}/2026/03/{day:02}/120000Z.jpg" for camera in ("134", "135") for day in (1, 2, 3)]

@@ -51,6 +51,7 @@ class FolderSide(FolderStore):
     """
 
     passed_over: PassedOver = staticmethod(lambda path, why: None)
+    """Told the path below the folder."""
     writable = False
     keeps_attributes = True
     """False once a file system took none: then body and captured-at are all that is kept there."""
@@ -150,7 +151,7 @@ class FolderSide(FolderStore):
     def _pass_over(self, path: str, why: str) -> None:
         name = os.path.basename(path.rstrip("/"))
         if why != OURS or not (name == TEMPORARY or LEFT.fullmatch(name)):
-            self.passed_over(path, why)
+            self.passed_over(path[len(os.path.join(self.root, "")) :], why)
         elif self.writable and name != TEMPORARY and not self._is_forbidden(Path(path)):
             unlink_unless_written(path)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
 from cctv_images.clock import Clock
 from cctv_images.errors import StoreError, plain
+from cctv_images.publish.folder_listing import NAME
 from cctv_images.publish.side import Side
 from cctv_images.publish.store import Entry
 from cctv_images.retain.sync.backlog import Backlog, Item
@@ -53,8 +55,14 @@ class Sync:
         self._sort_first = False
 
     def pass_over(self, path: str, why: str) -> None:
-        """Told of what is no object at the source. One whose name is no text cannot have a copy."""
-        if why == "name is not UTF-8":
+        """Told of what is no object, by its path below the source. One whose name is no text cannot have a copy.
+
+        A folder's name does not say whether something is in it that was asked for.
+        """
+        wanted = self._options.selection.filter()
+        if wanted and not path.endswith("/") and not wanted(os.fsencode(path).decode(errors="replace")):
+            return
+        if why == NAME:
             self.tally.compared.fail("name", f"{plain(path)}: {why}")
             self._run.lists["failed"].add({"key": path, "reason": "name", "detail": why})
         else:
