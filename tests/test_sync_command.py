@@ -226,7 +226,7 @@ async def test_the_same_pair_twice_at_once_is_refused_by_name(program: Program) 
     source, destination = fill(program)
     process = await slowly(program, source, destination)
     (program.folder / "alias").symlink_to("a")
-    refused = await program("sync", f"file://{program.folder}/alias", destination, "--report-only")
+    refused = await program("sync", f"file://{program.folder}/%61lias", destination, "--report-only")
     assert refused.code == 1
     assert f"a sync of {source} to {destination} is already running (2" in refused.err
     assert f"process {process.pid})." in refused.err
@@ -259,6 +259,18 @@ async def test_an_interrupted_sync_leaves_nothing_half_and_is_finished_by_the_ne
     report = json.loads((await program("sync", source, destination, "--json")).out)
     assert (report["complete"], report["copied"]["objects"]) == (True, 30 - len(whole))
     assert files(program.folder / "b") == everything
+
+
+async def test_the_same_pair_is_one_whether_or_not_its_region_is_named(program: Program, weed: Weed) -> None:
+    source, _ = fill(program)
+    bucket = f"cctv-{uuid.uuid4().hex[:8]}"
+    await weed.make_bucket(bucket)
+    process = await program.start("sync", source, f"s3://{bucket}", "--max-bytes-per-second", "1500")
+    await until(lambda: [*(program.folder / "state").glob("syncs/*/report.json")])
+    refused = await program("sync", source, f"s3://{bucket}", "--destination-region", weed.region)
+    assert (refused.code, " is already running (" in refused.err) == (1, True)
+    process.kill()
+    await finished(process)
 
 
 async def is_begun(weed: Weed, bucket: str, key: str, upload: str) -> bool:

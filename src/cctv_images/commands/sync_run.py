@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import unquote
 
 from rich.console import Console
 from rich.progress import Progress, TextColumn
@@ -64,7 +65,7 @@ class SyncRun:
             "source": _where(account.source),
             "destination": _where(account.destination),
             "selection": selection,
-            **self._given,
+            **{name: value for name, value in self._given.items() if not name.endswith("_region")},
         }
         pair["cameras"] = sorted(self._options.selection.cameras)
         try:
@@ -204,7 +205,7 @@ def _give_up(stream: TextIO) -> None:
 
 def _where(address: str) -> str:
     """The same for the same folder, however it is called."""
-    return f"file://{os.path.realpath(address[7:])}" if address.startswith("file:///") else address
+    return f"file://{os.path.realpath(unquote(address[7:]))}" if address.startswith("file:///") else address
 
 
 def _notes(destination: Side, tally: Tally) -> list[str]:
