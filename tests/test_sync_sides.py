@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import uuid
@@ -174,6 +175,24 @@ async def test_a_folder_shows_no_half_files_and_those_of_a_killed_run_go(tmp_pat
     await asyncio.wait([task])
     assert await keys(side) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == [".cctv-tmp", "mine.cctv-tmp"]
+
+
+async def test_what_a_killed_run_left_and_may_not_be_removed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = await folder_side(tmp_path)
+    await side.write("1.jpg", body(b"x"), None)
+    (tmp_path / ".0123456789abcdef.cctv-tmp").write_bytes(b"half")
+    (tmp_path / ".1123456789abcdef.cctv-tmp").mkdir()
+
+    def refuse(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuse)
+        assert await keys(side) == ["1.jpg"]
+    assert await keys(side) == ["1.jpg"]
+    assert [*tmp_path.glob(".*.cctv-tmp")] == [tmp_path / ".1123456789abcdef.cctv-tmp"]
 
 
 async def test_a_source_is_not_touched(tmp_path: Path) -> None:

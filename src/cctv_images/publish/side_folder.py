@@ -153,7 +153,8 @@ class FolderSide(FolderStore):
         if why != OURS or not (name == TEMPORARY or LEFT.fullmatch(name)):
             self.passed_over(path[len(os.path.join(self.root, "")) :], why)
         elif self.writable and name != TEMPORARY and not self._is_forbidden(Path(path)):
-            unlink_unless_written(path)
+            with suppress(OSError):  # no permission, or it is no file
+                unlink_unless_written(path)
 
     def _is_forbidden(self, path: Path) -> bool:
         if self._forbidden is None:
