@@ -204,7 +204,13 @@ async def test_a_link_from_the_destination_into_the_source_changes_nothing_there
 
 async def test_a_report_that_is_none_of_ours_is_told_and_does_not_hide_the_others(program: Program) -> None:
     assert (await program("sync", *fill(program))).code == 0
-    for name, text in (("array", "[]"), ("foreign", '{"state": "finished"}'), ("cut", '{"id": "x'), ("bytes", "\xff")):
+    for name, text in (
+        ("array", "[]"),
+        ("foreign", '{"state": "finished"}'),
+        ("cut", '{"id": "x'),
+        ("bytes", "\xff"),
+        ("deep", "[" * 100_000),
+    ):
         folder = program.folder / "state" / "syncs" / name
         folder.mkdir()
         (folder / "report.json").write_bytes(text.encode("latin-1"))

@@ -168,7 +168,7 @@ def load(root: Path, run_id: str) -> dict[str, Any]:
         if report["state"] == RUNNING and not _lives(folder):
             report["state"] = KILLED
         told(report)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise Unreadable(f"the report of {run_id} cannot be read ({type(exc).__name__})") from None
     return report
 
