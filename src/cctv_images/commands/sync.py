@@ -21,6 +21,7 @@ from cctv_images.retain.sync.selection import Selection
 
 OPTIONS = ("report_only", "update", "checksum", "concurrency", "max_bytes_per_second")
 KEYS = re.compile(r"://[^/]*@")
+ENDING = re.compile(r"(?<=[^:/])/+$|(?<=:///)/+$")
 ENDS = ("profile", "endpoint", "region")
 
 
@@ -40,7 +41,8 @@ def sync(args: argparse.Namespace) -> int:
                 args.usage_error(mistake)
             selection = Selection(args.prefix, frozenset(args.camera), args.first, args.last)
             options = Options(selection, **{name: getattr(args, name) for name in OPTIONS})
-            run = SyncRun(settings, root, source.rstrip("/"), destination.rstrip("/"), options, given, args.json)
+            addresses = (ENDING.sub("", source), ENDING.sub("", destination))
+            run = SyncRun(settings, root, *addresses, options, given, args.json)
             return run_async(run.go())
     args.usage_error("expected SOURCE and DESTINATION, or history, or show ID")
     return EX_USAGE

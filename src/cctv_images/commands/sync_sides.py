@@ -80,7 +80,8 @@ async def _side(
     try:
         return await S3Side.open(bucket, prefix, aws=aws, options=settings.s3_options, pool=pool, clock=clock)
     except ConfigError as exc:
-        raise ConfigError([f"{name}: {problem}." for problem in exc.problems]) from None
+        named = f"--{name}-profile" if ends["profile"] else "AWS_PROFILE"
+        raise ConfigError([f"{name}: {p.replace('AWS_PROFILE', named)}" for p in exc.problems]) from None
 
 
 def _aws(known: AwsSettings, profile: str | None, endpoint: str | None, region: str | None) -> AwsSettings:
