@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from cctv_images.errors import StoreError
+from cctv_images.publish.side import NAME
 from cctv_images.publish.store import Entry
 from cctv_images.sorting import DiskSort
 
 MAX_NAMES = 100_000
 """Names of one folder that are sorted in memory; more are sorted on the disk."""
-OURS, SPECIAL, NAME, LOOP = "temporary file", "not a file", "name is not UTF-8", "link in a circle"
-ACROSS = "link into the other place"
+OURS, SPECIAL, LOOP, ACROSS = "temporary file", "not a file", "link in a circle", "link into the other place"
 
 PassedOver: TypeAlias = Callable[[str, str], None]
 """Told of what is no object: its path, and which of the above it is."""

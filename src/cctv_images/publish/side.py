@@ -29,6 +29,8 @@ CARRIED = (
 """Headers that belong to an object, besides its metadata."""
 THERE, CHANGED = "there", "changed"
 """Reasons of StoreErrors: an object is there that should not be; it is not the one that was seen."""
+NAME = "name is not UTF-8"
+"""Why a file of a folder can have no key."""
 HASHED_IN_LOOP = 1 << 20
 FIRST, LAST = 0.0, 253_402_300_799.0
 """Epoch seconds that can be a date up to the year 9999; what other software writes beside an object may be any."""

@@ -10,8 +10,7 @@ from typing import Any
 
 from cctv_images.clock import Clock
 from cctv_images.errors import StoreError, plain
-from cctv_images.publish.folder_listing import NAME
-from cctv_images.publish.side import Side
+from cctv_images.publish.side import NAME, Side
 from cctv_images.publish.store import Entry
 from cctv_images.retain.sync.backlog import Backlog, Item
 from cctv_images.retain.sync.compare import Disordered, ascending, compare, sorted_first
