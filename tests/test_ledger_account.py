@@ -362,6 +362,9 @@ async def test_verify_says_that_a_day_adds_up_or_names_the_gaps(program: Program
     archive, day = tmp_path / "archive", ("ledger", "verify", "--date", str(DAY))
     archived_to(archive, [key for key in copied(path) if f"{DAY:%Y/%m/%d}" in key])
     program.env["CCTV_ARCHIVE"] = f"file://{archive}"
+    done = await program("ledger", "verify", "--date", "2020-01-01")
+    assert (done.code, "nothing to verify yet on 2020-01-01" in done.out) == (0, True)
+    assert left(tmp_path, Verified) is None
     done = await program(*day)
     assert done.out == f"{DAY}: 432 slots expected = 414 archived + 18 with a reason (timeout 18).\n"
     assert done.code == 0

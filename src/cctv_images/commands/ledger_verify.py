@@ -30,6 +30,7 @@ def ledger_verify(args: argparse.Namespace) -> int:
     settings = settings_for(args, optional=("CCTV_INVENTORY", "CCTV_STORE"))
     with closing(opened(settings)) as account:
         try:
+            begins = min(account.days(), default=args.date)
             verdicts = run_async(_verify(settings, account, args))
         except (Unreadable, StoreError) as exc:
             _leave(settings, Verified(str(args.date), time.time(), error=plain(exc)))
@@ -37,6 +38,12 @@ def ledger_verify(args: argparse.Namespace) -> int:
                 raise unreadable(settings, exc) from None
             raise CommandError(f"the archive {settings.archive} cannot be looked at: {plain(exc)}.") from None
     total = _total(verdicts.values())
+    if args.date < begins and not left(settings.state_dir, Verified):  # the first night of a new service
+        if args.json:
+            print_json(_document(args.date, total, verdicts))
+        else:
+            say(f"The ledger begins on {begins}: nothing to verify yet on {args.date}.")
+        return EX_OK
     if not total.expected:
         raise CommandError(f"the ledger knows of no slot on {args.date}: there is nothing to verify.")
     _leave(settings, Verified(str(args.date), time.time(), total.expected, total.archived, len(total.gaps)))
