@@ -88,7 +88,7 @@ class OwnLogin(Conversation):
 
     async def _logged_in(self, login: Login) -> bytes:
         """The picture, by the login of the make."""
-        raise NotImplementedError
+        raise NotImplementedError("each make has a login of its own")
 
     async def _remember(self, reply: Reply) -> None:
         """A camera that asks for Digest gets nothing else from then on."""
