@@ -434,7 +434,7 @@ async def test_a_link_that_leads_nowhere_at_the_destination_fails_what_is_below_
     tmp_path: Path, syncing: Any, link: str, why: str
 ) -> None:
     source, destination = await folder_side(tmp_path / "a"), await folder_side(tmp_path / "b")
-    destination.keep_out_of(source)
+    destination.leave_out(source)
     await fill(source, *(f"cam-1/{n}.jpg" for n in range(9)), "cam-2/1.jpg")
     (tmp_path / "b" / "cam-1").symlink_to(link)
     done = await syncing(source, destination, concurrency=1)

@@ -114,4 +114,3 @@ def _stand_apart(source: Side, destination: Side) -> None:
     if isinstance(source, FolderSide) and isinstance(destination, FolderSide):
         source.leave_out(destination)
         destination.leave_out(source)
-        destination.keep_out_of(source)

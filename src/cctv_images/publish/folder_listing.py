@@ -32,6 +32,10 @@ class Beyond(NamedTuple):
     path: Path
     """Without links."""
 
+    def holds(self, path: str | Path) -> bool:
+        """Whatever links lead there."""
+        return Path(os.path.realpath(path)).is_relative_to(self.path)  # resolve() raises for a link in a circle
+
 
 class Walk:
     """An iterator over the entries whose key begins with `prefix` and is greater than `start_after`.
@@ -122,10 +126,10 @@ class Walk:
         return path[:size] == self._prefix[:size] and path >= self._after[: len(path)]
 
     def _leads_beyond(self, folder: bytes, identity: Identity) -> bool:
-        if self._beyond is None or identity == self._beyond.identity:
-            return self._beyond is not None
-        path = os.path.join(os.fsdecode(self._root), os.fsdecode(folder.rstrip(b"/")))
-        return os.path.islink(path) and Path(os.path.realpath(path)).is_relative_to(self._beyond.path)
+        if self._beyond is None:
+            return False
+        path = os.fsdecode(os.path.join(self._root, folder.rstrip(b"/")))
+        return identity == self._beyond.identity or (os.path.islink(path) and self._beyond.holds(path))
 
     def _stat(self, path: bytes) -> os.stat_result | None:
         try:

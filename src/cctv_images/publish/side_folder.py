@@ -57,19 +57,14 @@ class FolderSide(FolderStore):
     """False once a file system took none: then body and captured-at are all that is kept there."""
     folds = False
     """Whether the file system takes upper for lower case."""
-    _forbidden: Path | None = None
 
     async def begin(self, *, writable: bool) -> None:
         """Raises StoreError where there is no such folder, or where it may not be written."""
         await self._in_thread(lambda: self._begin(writable))
 
     def leave_out(self, other: FolderSide) -> None:
-        """Its objects are none of this one's, even if a link leads there."""
+        """Its objects are none of this one's, and nothing is written or deleted there, even if a link leads there."""
         self.beyond = Beyond(other._root, other.root.resolve())
-
-    def keep_out_of(self, other: FolderSide) -> None:
-        """Nothing is written there, or deleted, even if a link leads there."""
-        self._forbidden = other.root.resolve()
 
     def holds(self, other: Side) -> bool:
         if not isinstance(other, FolderSide):
@@ -157,10 +152,7 @@ class FolderSide(FolderStore):
                 unlink_unless_written(path)
 
     def _is_forbidden(self, path: Path) -> bool:
-        if self._forbidden is None:
-            return False
-        parent = Path(os.path.realpath(path.parent))  # resolve() raises RuntimeError for a link in a circle
-        return parent.is_relative_to(self._forbidden)
+        return self.beyond is not None and self.beyond.holds(path.parent)
 
     def _claimed(self, path: Path) -> tuple[Path, int]:
         if self._is_forbidden(path):
